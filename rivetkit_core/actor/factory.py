@@ -1,0 +1,89 @@
+"""The seam between the core and whoever wrote the actor: a factory makes one instance per generation.
+
+The core calls an ``ActorInstance`` with names and bytes and never looks at user objects; the typed layer
+implements it by compiling an annotated class. Deadlines are the core's business: instances do not bound
+their own hooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from rivetkit_core.config import ActorConfig, Durability
+
+if TYPE_CHECKING:
+    from rivetkit_core.actor.connections import Connection
+    from rivetkit_core.actor.context import ActorContext
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """What the core must know of an action before it runs. ``durability`` None follows the actor."""
+
+    durability: Durability | None = None
+
+
+class ActorInstance(Protocol):
+    """User code of one generation. Every coroutine may raise anything; the core decides what clients see.
+
+    State lives in the instance. The core stores the bytes of ``encode_state`` and compares them to learn
+    whether anything changed.
+    """
+
+    @property
+    def has_state(self) -> bool:
+        """False for a stateless actor: the state methods below are then never called."""
+        ...
+
+    @property
+    def observes_state(self) -> bool:
+        """Whether ``on_state_change`` does anything; if not, the core does not look for changes for it."""
+        ...
+
+    async def create_state(self, input: bytes | None) -> None:
+        """Make the first state. ``input`` is CBOR, None when the actor was created without one."""
+        ...
+
+    def restore_state(self, state: bytes) -> None:
+        """Load stored state, on every later start; raises ValidationError when it no longer fits."""
+        ...
+
+    def encode_state(self) -> bytes:
+        """The current state as CBOR; equal states give equal bytes."""
+        ...
+
+    async def create_vars(self) -> None: ...
+
+    async def on_create(self, input: bytes | None) -> None: ...
+
+    async def on_wake(self) -> None: ...
+
+    async def on_destroy(self) -> None: ...
+
+    async def on_state_change(self) -> None: ...
+
+    async def before_connect(self, conn: Connection) -> None:
+        """Validate parameters and ask ``on_before_connect``; raising refuses the connection."""
+        ...
+
+    async def create_conn_state(self, conn: Connection) -> None: ...
+
+    async def on_connect(self, conn: Connection) -> None: ...
+
+    async def on_disconnect(self, conn: Connection) -> None: ...
+
+    async def run_action(self, name: str, args: bytes, conn: Connection | None) -> bytes:
+        """Run a declared action. ``args`` is a CBOR array; returns one CBOR item."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ActorFactory:
+    """A registered actor: its wire name, options, action names and how to make an instance."""
+
+    name: str
+    create: Callable[[ActorContext], ActorInstance]
+    actions: Mapping[str, ActionSpec] = field(default_factory=dict[str, ActionSpec])
+    config: ActorConfig = field(default_factory=ActorConfig)

@@ -1,0 +1,129 @@
+"""What the core asks of the place it runs in.
+
+    ActorStorage   durable records of one actor
+    ActorAccess    the way from code in this process to any actor, here or elsewhere
+    Link           one open connection to an actor, as messages
+
+A host implements these; ``rivetkit_core.testing`` ships fakes that pass the same contract suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rivetkit_core.wire.messages import ToClient, ToServer
+
+ActorKey = tuple[str, ...]
+
+
+class ActorStorage(Protocol):
+    """Port: the records of one actor, by binary key. Reads see every completed write."""
+
+    async def load(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Values of those keys that exist.
+
+        Raises:
+            StorageError: The storage cannot be read.
+        """
+        ...
+
+    async def apply(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
+        """Write and delete all or nothing; returning means the change survives a crash of the process.
+
+        Cancelling leaves the outcome unknown; calling again with the same arguments is safe.
+
+        Raises:
+            StorageError: Nothing was written; the caller may retry.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ById:
+    """An actor by its id; never creates one."""
+
+    actor_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByKey:
+    """An actor by name and key. With ``create``, it is made when missing, with ``input`` (CBOR bytes)."""
+
+    name: str
+    key: ActorKey
+    create: bool = False
+    input: bytes | None = None
+    region: str | None = None
+
+
+Target = ById | ByKey
+
+
+class LinkClosed(Exception):
+    """The connection ended. ``reason`` is ``group.code`` (perhaps with ``#ray``) or free text."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"connection closed ({code}) {reason}")
+        self.code = code
+        self.reason = reason
+
+
+class Link(Protocol):
+    """One connection to an actor. One task receives; sending never waits."""
+
+    def send(self, message: ToServer) -> None:
+        """Queue a message.
+
+        Raises:
+            LinkClosed: The connection has ended.
+        """
+        ...
+
+    async def receive(self) -> ToClient:
+        """The next message. Safe to cancel: no message is lost.
+
+        Raises:
+            LinkClosed: The connection has ended and every earlier message was received.
+        """
+        ...
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """End the connection and wait until the other side noticed. Idempotent."""
+        ...
+
+
+class ActorAccess(Protocol):
+    """Port: calls actors. Payloads are CBOR bytes; ``params`` are connection parameters, None for none.
+
+    All methods raise RivetError: what the actor answered, or a ``client.*`` error for a broken link.
+    """
+
+    async def resolve(self, target: Target) -> str:
+        """The actor's id, made first if the target says so.
+
+        Raises:
+            ActorNotFound: There is none.
+        """
+        ...
+
+    async def create(self, name: str, key: ActorKey, *, input: bytes | None, region: str | None) -> str:
+        """Make a new actor and return its id.
+
+        Raises:
+            RivetError: ``actor.duplicate_key`` if the key is in use.
+        """
+        ...
+
+    async def call(self, target: Target, action: str, args: bytes, *, params: bytes | None) -> bytes:
+        """Run an action and return its output. Cancelling does not stop the action."""
+        ...
+
+    async def connect(self, target: Target, *, params: bytes | None) -> Link:
+        """Open a connection; its first message is ``Init`` or an ``ErrorMessage``."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give back sockets and tasks. Idempotent."""
+        ...
