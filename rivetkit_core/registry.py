@@ -35,6 +35,7 @@ class ActorRegistry:
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._waiting: dict[str, int] = {}
         self._shut_down = False
+        self._unsaved = 0
 
     def factory(self, name: str) -> ActorFactory:
         """The factory of an actor name.
@@ -97,12 +98,13 @@ class ActorRegistry:
             self._stopping[actor_id] = stopping
         await asyncio.shield(stopping)
 
-    async def shut_down(self) -> None:
-        """Refuse new actors and stop every running one, all at once. Idempotent."""
+    async def shut_down(self) -> int:
+        """Refuse new actors and stop every running one, all at once; returns how many could not save."""
         self._shut_down = True
         if self._starting:
             await asyncio.wait(list(self._starting.values()))
         await asyncio.gather(*(self.stop(actor_id, StopKind.SLEEP) for actor_id in tuple(self._running)))
+        return self._unsaved
 
     async def _start_or_join(self, actor_id: str, launch: Callable[[], Awaitable[ActorTask]]) -> ActorTask:
         while (stopping := self._stopping.get(actor_id)) is not None:
@@ -132,6 +134,7 @@ class ActorRegistry:
         try:
             await actor.stop(kind)
         except RivetError as failure:
+            self._unsaved += 1
             log.error("actor %s stopped without saving its last changes: %s", actor_id, failure)
         finally:
             if self._running.get(actor_id) is actor:
