@@ -24,7 +24,7 @@ from rivetkit_core.clock import Clock, SystemClock
 from rivetkit_core.entropy import Entropy, SystemEntropy
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
-from rivetkit_core.host.embedded.gateway.asgi import Receive, Scope, Send
+from rivetkit_core.host.embedded.gateway.asgi import AsgiApp, Receive, Scope, Send
 from rivetkit_core.host.embedded.host import EmbeddedHost
 from rivetkit_core.host.embedded.server import Address, ServeError, bind, serve
 from rivetkit_core.host.embedded.store import SqliteStore
@@ -141,6 +141,7 @@ class Registry:
         port: int = 6420,
         fd: int | None = None,
         handle_signals: bool = False,
+        app: AsgiApp | None = None,
         on_ready: Callable[[str], None] | None = None,
     ) -> None:
         """Serve until cancelled; with ``handle_signals``, until SIGINT or SIGTERM.
@@ -150,6 +151,7 @@ class Registry:
             port: Port to listen on; 0 picks a free one.
             fd: An inherited listening socket instead of host and port, for restarts without refusals.
             handle_signals: Install handlers for SIGINT and SIGTERM while serving.
+            app: An ASGI application for every path that is not ours: your pages, your API.
             on_ready: Called with the URL once connections are accepted.
 
         Raises:
@@ -167,18 +169,25 @@ class Registry:
             log.warning("listening on %s without a token: everybody who can connect may call actors", host)
         url = _url(listener.getsockname(), host)
         await serve(
-            GatewayApp(embedded, token=self._options.token),
+            GatewayApp(embedded, token=self._options.token, fallback=app),
             listener,
             finish=lambda: self._close(embedded),
             handle_signals=handle_signals,
             on_ready=None if on_ready is None else lambda: on_ready(url),
         )
 
-    def run(self, *, host: str = "127.0.0.1", port: int = 6420, fd: int | None = None) -> None:
+    def run(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 6420,
+        fd: int | None = None,
+        app: AsgiApp | None = None,
+    ) -> None:
         """Serve from a script until Ctrl-C or SIGTERM, then save everything and return.
 
         Starts its own event loop. When it cannot serve, it prints one line that says why and what to do, and
-        exits with status 1.
+        exits with status 1. ``app`` answers every path that is not ours, as for ``serve``.
         """
         if not logging.getLogger().handlers:
             level = os.environ.get("RIVET_LOG_LEVEL", "INFO").upper()
@@ -186,9 +195,10 @@ class Registry:
             logging.getLogger("uvicorn").setLevel(logging.WARNING)
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(
-                    self.serve(host=host, port=port, fd=fd, handle_signals=True, on_ready=self._announce)
+                serving = self.serve(
+                    host=host, port=port, fd=fd, handle_signals=True, app=app, on_ready=self._announce
                 )
+                runner.run(serving)
         except (RivetError, ServeError) as failure:
             print(f"rivetkit: {failure}", file=sys.stderr)
             raise SystemExit(1) from None
@@ -215,7 +225,9 @@ class Registry:
         unsaved = await host.close()
         self._host = None
         if unsaved:
-            raise error("storage.unavailable", f"{unsaved} actors could not save their last changes; see the log")
+            raise error(
+                "storage.unavailable", f"{unsaved} actors could not save their last changes; see the log"
+            )
 
 
 def _compile(actors: tuple[type[Actor], ...]) -> tuple[ActorFactory, ...]:

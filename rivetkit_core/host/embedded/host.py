@@ -87,7 +87,9 @@ class EmbeddedHost:
         Raises:
             RivetError: ``actor.not_found``, the failure of its start, or ``guard.shutting_down``.
         """
-        actor_id = target.actor_id if isinstance(target, ById) else self._placed.get((target.name, target.key))
+        actor_id = (
+            target.actor_id if isinstance(target, ById) else self._placed.get((target.name, target.key))
+        )
         if actor_id is not None and (actor := self.registry.running(actor_id)) is not None:
             return actor
         self._require_open()
@@ -148,7 +150,9 @@ class EmbeddedHost:
         if self.is_closing:
             raise error("guard.shutting_down")
         if not self.is_open:
-            raise error("registry.shut_down", "The registry is not running: open it, serve it, or use its lifespan")
+            raise error(
+                "registry.shut_down", "The registry is not running: open it, serve it, or use its lifespan"
+            )
 
     async def _find(self, target: Target) -> ActorRow | None:
         if isinstance(target, ById):

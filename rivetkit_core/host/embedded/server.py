@@ -20,14 +20,12 @@ from typing import TYPE_CHECKING
 import uvicorn
 import websockets.http11
 
-from rivetkit_core.host.embedded.gateway.asgi import Receive, Scope, Send
+from rivetkit_core.host.embedded.gateway.asgi import AsgiApp
 
 if TYPE_CHECKING:
     from types import FrameType
 
 log = logging.getLogger("rivetkit.server")
-
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _MAX_FRAME = 32 * 1024 * 1024

@@ -16,6 +16,7 @@ from rivetkit_core.entropy import new_uuid
 from rivetkit_core.errors import RivetError, masked, status_of
 from rivetkit_core.host.embedded.gateway import cors
 from rivetkit_core.host.embedded.gateway.asgi import (
+    AsgiApp,
     Head,
     Headers,
     Receive,
@@ -28,7 +29,7 @@ from rivetkit_core.host.embedded.gateway.asgi import (
 from rivetkit_core.host.embedded.gateway.auth import TokenGuard, header_tokens
 from rivetkit_core.host.embedded.gateway.manager import Manager
 from rivetkit_core.host.embedded.gateway.sockets import SocketGateway
-from rivetkit_core.host.embedded.gateway.targets import header_target, is_gateway_path, to_target
+from rivetkit_core.host.embedded.gateway.targets import header_target, is_gateway_path, is_ours, to_target
 from rivetkit_core.host.embedded.host import EmbeddedHost
 from rivetkit_core.wire.gateway_url import parse_gateway_path
 
@@ -38,20 +39,24 @@ _BANNER = b"This is a RivetKit server. Connect to it with a RivetKit client.\n"
 
 
 class GatewayApp:
-    """One host as an ASGI application. Its lifespan opens and closes the host."""
+    """One host as an ASGI application. Its lifespan opens and closes the host.
 
-    def __init__(self, host: EmbeddedHost, *, token: str | None = None) -> None:
+    ``fallback`` gets every request that is not ours, pages for instance.
+    """
+
+    def __init__(
+        self, host: EmbeddedHost, *, token: str | None = None, fallback: AsgiApp | None = None
+    ) -> None:
         self._host = host
+        self._fallback = fallback
         self._guard = TokenGuard(token)
         self._manager = Manager(host)
         self._sockets = SocketGateway(host, self._guard)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
-            case "http":
-                await self._http(read_head(scope), receive, send)
-            case "websocket":
-                await self._sockets.serve(read_head(scope), receive, send)
+            case "http" | "websocket":
+                await self._route(scope, receive, send)
             case "lifespan":
                 await self._lifespan(receive, send)
             case kind:
@@ -69,8 +74,13 @@ class GatewayApp:
         await self._host.close()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _http(self, head: Head, receive: Receive, send: Send) -> None:
-        if is_gateway_path(head.path) or head.text("x-rivet-target") is not None:
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = read_head(scope)
+        if self._fallback is not None and not is_ours(head):
+            await self._fallback(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._sockets.serve(head, receive, send)
+        elif is_gateway_path(head.path) or head.text("x-rivet-target") is not None:
             await self._gateway(head, receive, send)
         else:
             await self._control(head, receive, send)
@@ -132,7 +142,11 @@ class GatewayApp:
                 content_type = "text/plain; charset=utf-8"
         except RivetError as failure:
             seen = masked(failure)
-            status, content_type, body = status_of(seen.group, seen.code), "application/json", error_body(seen)
+            status, content_type, body = (
+                status_of(seen.group, seen.code),
+                "application/json",
+                error_body(seen),
+            )
         await respond(send, status, [*headers, ("content-type", content_type)], body)
 
     async def _control_answer(self, head: Head, receive: Receive) -> bytes:
@@ -185,5 +199,3 @@ def _header_safe(key: str) -> str | None:
     if any(character in "\r\n\0" for character in key):
         return None
     return key.encode("utf-8", "replace").decode("latin-1")
-
-

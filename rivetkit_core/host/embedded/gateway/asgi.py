@@ -14,6 +14,7 @@ Message = MutableMapping[str, Any]  # what the ASGI specification calls an event
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[str, str]]
 
 MAX_BODY = 20 * 1024 * 1024

@@ -7,12 +7,23 @@ from rivetkit_core.host.embedded.gateway.asgi import Head
 from rivetkit_core.host.port import ById, ByKey, Target
 from rivetkit_core.wire.gateway_url import DirectTarget, QueryTarget
 
+_OUR_PATHS = frozenset({"actors", "gateway", "health", "metadata"})
 _FLAGS = frozenset({"true", "1", "false", "0"})
 
 
 def is_gateway_path(path: str) -> bool:
     """Whether path routing applies: the first segment is ``gateway`` and nothing is ``//``."""
     return (path == "/gateway" or path.startswith("/gateway/")) and "//" not in path
+
+
+def is_ours(head: Head) -> bool:
+    """Whether a request is for actors or the manager API, rather than for an application beside them."""
+    first = head.path.split("/", 2)[1] if head.path.startswith("/") else ""
+    return (
+        first in _OUR_PATHS
+        or head.text("x-rivet-target") is not None
+        or any(protocol.startswith("rivet_target.") for protocol in head.subprotocols)
+    )
 
 
 def to_target(parsed: DirectTarget | QueryTarget, namespace: str) -> Target:
