@@ -213,7 +213,7 @@ class Registry:
             path = None if str(options.data_dir) == MEMORY else Path(options.data_dir)
             self._host = EmbeddedHost(
                 self._factories,
-                store=SqliteStore(path, clock=self._clock, full_sync=options.synchronous == "full"),
+                store=SqliteStore(path, full_sync=options.synchronous == "full"),
                 clock=self._clock,
                 entropy=self._entropy,
                 namespace=options.namespace,

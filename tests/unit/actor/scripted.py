@@ -12,7 +12,7 @@ from rivetkit_core.actor.factory import ActionSpec, ActorFactory
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import SeededEntropy
-from rivetkit_core.errors import error
+from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorKey, Link, Target
 from rivetkit_core.testing import FakeClock, MemoryStore
 from rivetkit_core.wire import cbor
@@ -197,3 +197,12 @@ class World:
 async def call(task: ActorTask, name: str, *args: object) -> object:
     """Call an action as an HTTP caller would."""
     return cbor.decode(await task.call(name, cbor.encode(list(args)), None))
+
+
+async def failure_of(awaitable: Awaitable[object]) -> RivetError:
+    """The error an awaitable raises."""
+    try:
+        await awaitable
+    except RivetError as failure:
+        return failure
+    raise AssertionError("nothing was raised")
