@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import inspect
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn, cast
 
 import cbor2
@@ -34,6 +33,8 @@ _INT_LOW, _INT_HIGH = -(1 << 32), (1 << 32) - 1  # JavaScript reads wider CBOR i
 _SCALARS = frozenset({str, bool, float, type(None)})
 # "$", floats, undefined and simple values. Without any of these bytes there is nothing to revive.
 _SPECIAL = re.compile(rb"[$\xe0-\xf3\xf7-\xfb]")
+_UNDEFINED_OR_SIMPLE = re.compile(rb"[\xf7\xf8]")
+# Tags the C library would interpret by itself, some of them (shared references) in ways that amplify.
 _LIBRARY_TAGS = (
     0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799,
 )  # fmt: skip
@@ -154,23 +155,36 @@ _UNABLE = object()
 
 def _load_fast(data: bytes) -> object:
     """What the C decoder makes of untagged, definite, text-keyed data; ``_UNABLE`` for anything else."""
-    if _OPTIONS is None:
+    if not _LIBRARY_KEEPS_LIMITS:
         return _UNABLE
     stream = io.BytesIO(data)
+    decoder = cbor2.CBORDecoder(
+        stream,
+        tag_hook=_refuse_tag,
+        semantic_decoders=_REFUSE_TAGS,
+        object_hook=_text_keyed,
+        max_depth=MAX_DEPTH,
+        allow_indefinite=False,
+        strict_hashable_types=True,
+    )
     try:
-        value = cbor2.CBORDecoder(stream, **_OPTIONS).decode()
-    except (cbor2.CBORDecodeError, _Tagged):
+        value = decoder.decode()
+    except cbor2.CBORDecodeError:
         return _UNABLE
     return value if stream.tell() == len(data) else _UNABLE
 
 
-class _Tagged(Exception):
-    pass
+def _refuse_tag(_content: object, _immutable: bool) -> NoReturn:
+    raise cbor2.CBORDecodeError("tagged")
 
 
-def _refuse_tag(*_: object) -> NoReturn:
-    raise _Tagged
+def _text_keyed(items: Mapping[str, object], _immutable: bool) -> Mapping[str, object]:
+    "".join(items)  # raises for a key that is not text; the quickest such test there is
+    return items
 
 
-def _text_keyed(_: object, items: dict[object, object]) -> dict[object, object]:
-    "".join(cast("dict[str, object]", items))
+# Releases before 6 cannot be told to limit nesting; with them every payload takes the exact decoder.
+_LIBRARY_KEEPS_LIMITS = hasattr(cbor2.CBORDecoder, "max_depth") and hasattr(
+    cbor2.CBORDecoder, "strict_hashable_types"
+)
+_REFUSE_TAGS = dict.fromkeys(_LIBRARY_TAGS, _refuse_tag)
