@@ -175,9 +175,7 @@ def _failure(failure: ErrorMessage | HttpError) -> Texts:
     texts: Texts = {}
     if failure.actor is not None:
         actor = failure.actor
-        texts["actor"] = dumps(
-            {"actorId": actor.actor_id, "generation": actor.generation, "key": actor.key}
-        )
+        texts["actor"] = dumps({"actorId": actor.actor_id, "generation": actor.generation, "key": actor.key})
     texts["code"] = dumps(failure.code)
     texts["group"] = dumps(failure.group)
     texts["message"] = dumps(failure.message)
