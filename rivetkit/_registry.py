@@ -18,6 +18,7 @@ from typing import Literal
 
 from rivetkit._actor import Actor
 from rivetkit._compiler import InvalidActor, compile_actor
+
 from rivetkit.client import Client
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.clock import Clock, SystemClock

@@ -147,7 +147,7 @@ class Connections(Mapping[str, Connection]):
         return conn
 
     def remove(self, conn: Connection) -> None:
-        """Take a connection out and run ``on_disconnect`` in the background; the second caller does nothing."""
+        """Take a connection out and run ``on_disconnect`` in the background. Idempotent."""
         if not self._forget(conn):
             return
         # Teardown refuses new work; shutdown disconnects everybody itself before that.

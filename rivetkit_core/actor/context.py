@@ -123,7 +123,7 @@ class ActorContext:
         """End this actor for good: its state goes, its key becomes free. Returns before that happened.
 
         Raises:
-            RivetError: ``actor.starting`` before the start has finished, ``actor.stopping`` when already asked.
+            RivetError: ``actor.starting`` during the start, ``actor.stopping`` when already asked.
         """
         if not self.started:
             raise error("actor.starting")

@@ -298,7 +298,7 @@ class ActorTask:
                 raise
             task.uncancel()
             raise self._stamped(error("actor.aborted")) from None
-        except Exception as failure:  # noqa: BLE001 - the boundary between user code and clients
+        except Exception as failure:
             seen = self._explain(operation, failure)
             if seen is failure:
                 raise
@@ -354,7 +354,7 @@ class ActorTask:
         budget = self._config.on_destroy_timeout or self._config.shutdown_grace_period
         try:
             await self._bounded("on_destroy", budget, self._instance.on_destroy())
-        except Exception:  # noqa: BLE001 - a failing hook must not keep an actor alive (5.8)
+        except Exception:
             self.context.log.exception("on_destroy failed")
 
     async def _finalize(self, destroying: bool) -> None:

@@ -1,4 +1,4 @@
-"""Fakes that ship with the library, so that you test the way it does. They pass the suites of the real parts."""
+"""Fakes that ship with the library and pass the contract suites of the real parts."""
 
 from rivetkit_core.testing.clock import FakeClock as FakeClock
 from rivetkit_core.testing.clock import settle as settle

@@ -1,4 +1,4 @@
-"""One process per data directory, held by the operating system: a killed holder leaves nothing to clean up."""
+"""One process per data directory; the operating system holds the lock, so a killed holder leaves none."""
 
 from __future__ import annotations
 

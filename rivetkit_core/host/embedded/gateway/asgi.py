@@ -1,4 +1,4 @@
-"""Just enough ASGI: typed access to a scope, bounded bodies, whole answers, and a websocket as a ``Socket``."""
+"""Just enough ASGI: typed access to a scope, bounded bodies, whole answers, websockets as ``Socket``."""
 
 from __future__ import annotations
 
