@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self
 
 from typing_extensions import TypeVar
 
@@ -22,8 +22,18 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Subscription(AbstractAsyncContextManager[AsyncIterator[T_co]], AsyncIterator[T_co], Protocol[T_co]):
+class Subscription(Protocol[T_co]):
     """One subscription: iterate it; leave its ``async with`` block to unsubscribe."""
+
+    def __aiter__(self) -> AsyncIterator[T_co]: ...
+
+    async def __anext__(self) -> T_co: ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> bool | None: ...
 
 
 class CallsActions(Protocol):
