@@ -38,14 +38,14 @@ def adapter_for(annotation: object) -> Adapter:
     return TypeAdapter(annotation)
 
 
-def resolve(annotation: object, module: str) -> object:
-    """Evaluate the forward references in ``annotation`` with the names of ``module``.
+def resolve(annotation: object, module: str, names: Mapping[str, object] | None = None) -> object:
+    """Evaluate the forward references in ``annotation`` with ``names`` and the names of ``module``.
 
     Raises:
         NameError: A name is not defined at module level.
     """
     holder = type("Holder", (), {"__annotations__": {"value": annotation}, "__module__": module})
-    return typing.get_type_hints(holder, include_extras=True)["value"]
+    return typing.get_type_hints(holder, localns=dict(names or {}), include_extras=True)["value"]
 
 
 def failure(target: str, issues: Iterable[Issue], message: str | None = None) -> ValidationError:
