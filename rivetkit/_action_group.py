@@ -34,6 +34,9 @@ class ActionGroup(Generic[A]):
         @actor
         class Room(Actor):
             users = Users()
+
+    Pyright takes a group inside a group for a circular definition when both name an actor that comes later
+    in the same module; write such groups in a module of their own and import the actor for type checking.
     """
 
     __rivet_group__: ClassVar[bool] = True

@@ -98,9 +98,9 @@ class CompiledInstance:
             ) from misfit
 
     def encode_state(self) -> bytes:
-        target = self._state_target
+        adapter, target = self._state_blueprint.adapter, self._state_target
         state: object = getattr(self._actor, "state")  # noqa: B009 - declared by the author's class only
-        return encode(to_plain(state, self._state_blueprint.adapter, target), target)
+        return encode(to_plain(state, adapter, target), target)
 
     async def create_vars(self) -> None:
         if self._blueprint.overrides("create_vars"):
