@@ -1,0 +1,141 @@
+"""The base class of every actor, and the decorator that names it and sets its options.
+
+Public members are few, since authors share the namespace: ``ctx`` and the hooks. ``state``, ``vars`` and
+``conn`` are annotations an author may add. Nothing here registers anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack, cast, overload
+
+from typing_extensions import TypeVar
+
+from rivetkit._connection import Conn, ConnSlot
+from rivetkit._contract import Contract
+from rivetkit._state import StateSlot
+from rivetkit._validation import UNSET
+from rivetkit_core.config import ActorConfig, Durability
+from rivetkit_core.errors import error
+
+if TYPE_CHECKING:
+    from rivetkit._context import Context
+
+C = TypeVar("C", bound="type[Actor]")
+
+
+class ActorOptions(TypedDict, total=False):
+    """Options of ``@actor``. Durations are seconds, sizes are bytes; a subclass inherits them."""
+
+    icon: str
+    display_name: str
+    durability: Durability
+    state_save_interval: float
+    create_state_timeout: float
+    create_vars_timeout: float
+    create_conn_state_timeout: float
+    on_create_timeout: float
+    on_wake_timeout: float
+    on_before_connect_timeout: float
+    on_connect_timeout: float
+    on_destroy_timeout: float | None
+    action_timeout: float
+    shutdown_grace_period: float
+    max_incoming_message_size: int
+    max_outgoing_message_size: int
+    dispatch_inbox_capacity: int
+    connection_backlog: int
+
+
+class Actor(Contract):
+    """Base of every actor: annotate ``state``, declare actions and events, override hooks.
+
+    Hooks are ``async def``. Each has a deadline, an option of ``@actor``. What a hook or action raises
+    reaches clients only if it is a ``UserError`` or another public error.
+
+    An actor can be made and used without a runtime, in a unit test: ``state`` is then a plain attribute,
+    broadcasts go nowhere and ``ctx`` is refused.
+    """
+
+    __rivet_name__: ClassVar[str | None] = None
+    __rivet_options__: ClassVar[Mapping[str, object]] = {}
+    __rivet_context__: Context | None = None
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        annotated = vars(cls).get("__annotations__", {})
+        if "state" in annotated or "state" in vars(cls):
+            setattr(cls, "state", StateSlot(vars(cls).get("state", UNSET)))  # noqa: B010 - authors own it
+        if "conn" in annotated:
+            setattr(cls, "conn", ConnSlot())  # noqa: B010 - authors own it
+
+    @property
+    def ctx(self) -> Context:
+        """What the runtime offers: identity, connections, client, saving, destroying.
+
+        Raises:
+            RivetError: ``actor.invalid_operation`` on an actor that was made by hand.
+        """
+        if self.__rivet_context__ is None:
+            raise error(
+                "actor.invalid_operation",
+                operation="self.ctx",
+                reason="this actor was made without a runtime",
+            )
+        return self.__rivet_context__
+
+    async def create_vars(self) -> Any:
+        """Make ``vars``: anything that lives as long as this generation and is never stored."""
+
+    async def create_conn_state(self, params: Any, /) -> Any:
+        """Make the state of a new connection."""
+
+    async def on_create(self) -> None:
+        """Runs once in the life of the actor, after its state was made."""
+
+    async def on_wake(self) -> None:
+        """Runs on every start, before the first action."""
+
+    async def on_destroy(self) -> None:
+        """Runs once, before the actor's data is deleted."""
+
+    async def on_state_change(self) -> None:
+        """Runs after a batch of changes. Must not change the state; derived values belong in ``vars``."""
+
+    async def on_before_connect(self, params: Any, /) -> None:
+        """Runs before a connection exists; raising refuses it."""
+
+    async def on_connect(self, conn: Conn[Any, Any], /) -> None:
+        """Runs when a connection is in place; raising closes it."""
+
+    async def on_disconnect(self, conn: Conn[Any, Any], /) -> None:
+        """Runs after a connection is gone, whoever closed it."""
+
+    async def on_before_action_response(self, name: str, args: tuple[object, ...], output: Any, /) -> Any:
+        """May replace the result of an action. Best effort: if it fails, the original result is sent."""
+        return output
+
+
+@overload
+def actor(cls: C, /) -> C: ...
+@overload
+def actor(*, name: str | None = None, **options: Unpack[ActorOptions]) -> Callable[[C], C]: ...
+def actor(cls: type[Actor] | None = None, /, *, name: str | None = None, **options: object) -> object:
+    """Name an actor class and set its options; returns the class unchanged.
+
+    Args:
+        name: What clients in every language call it; the class name with a small first letter if not given.
+        options: See ``ActorOptions``.
+
+    Raises:
+        ConfigError: An option is unknown or out of range.
+    """
+
+    def apply(target: C) -> C:
+        inherited = target.__rivet_options__
+        target.__rivet_options__ = {**inherited, **options}
+        target.__rivet_name__ = name
+        ActorConfig.from_input(target.__rivet_options__)
+        return target
+
+    return apply if cls is None else apply(cast("type[Any]", cls))

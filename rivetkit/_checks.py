@@ -1,0 +1,241 @@
+"""Mistakes in an actor class that checkers cannot see or authors may not have run.
+
+Each check raises ``InvalidActor`` saying what to write instead. They run at registration, so that a
+mistake never waits for the first client.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import typing
+from typing import Any
+
+from rivetkit._action import Action
+from rivetkit._action_group import ActionGroup
+from rivetkit._actor import Actor
+from rivetkit._authoring import InvalidActor
+from rivetkit._connection import Conn
+from rivetkit._contract import Contract
+from rivetkit._event import Event
+from rivetkit._members import (
+    Member,
+    actions,
+    authored_bases,
+    events,
+    groups,
+    initials,
+    members,
+    raw_annotation,
+)
+from rivetkit._signature import signature_of
+from rivetkit._state import Initial
+from rivetkit._stub import Stub
+from rivetkit._validation import resolve
+
+HOOK_ARGUMENTS = {
+    "create_vars": 0,
+    "create_conn_state": 1,
+    "on_create": 0,
+    "on_wake": 0,
+    "on_destroy": 0,
+    "on_state_change": 0,
+    "on_before_connect": 1,
+    "on_connect": 1,
+    "on_disconnect": 1,
+    "on_before_action_response": 3,
+}
+RESERVED = frozenset({"ctx", "state", "vars", "conn", *HOOK_ARGUMENTS})
+_DECLARATIONS = (Action, ActionGroup, Event, Initial)
+_LIKENESS = 0.75
+_LOOSE: tuple[object, ...] = (object, Any, Conn, Conn[Any, Any])
+
+
+def check(cls: type[Actor]) -> None:
+    """Refuse a class that cannot work.
+
+    Raises:
+        InvalidActor: The first mistake found.
+    """
+    _check_class(cls)
+    for member in members(cls):
+        _check_reserved(cls, member)
+        _check_hook(cls, member)
+        _check_override(cls, member)
+    _check_annotated_declarations(cls)
+    _check_actions(cls)
+    _check_events(cls)
+    _check_groups(cls)
+    _check_initials(cls)
+    if raw_annotation(cls, "conn") is None:
+        _check_untyped_connections(cls)
+
+
+def _check_class(cls: type[object]) -> None:
+    if not issubclass(cls, Actor):
+        raise InvalidActor(f"{cls.__name__} is not an actor: write `class {cls.__name__}(Actor)`")
+    if issubclass(cls, Stub):
+        raise InvalidActor(f"{cls.__name__} is a stub, which stands for a remote actor; register the actor")
+    try:
+        inspect.signature(cls).bind()
+    except TypeError as mismatch:
+        raise InvalidActor(
+            f"{cls.__name__} cannot be made without arguments ({mismatch}). The runtime makes one on every "
+            f"start: take first values in @create_state, and make resources in `async def create_vars(self)`."
+        ) from None
+
+
+def _check_reserved(cls: type[Actor], member: Member) -> None:
+    name = member.attribute
+    if name == "ctx" or (name in RESERVED and isinstance(member.value, _DECLARATIONS)):
+        raise InvalidActor(
+            f"{cls.__name__}.{name} takes a name the runtime uses. Rename the attribute; an action or event "
+            f'keeps its name for clients with `name="{name}"`.'
+        )
+
+
+def _check_hook(cls: type[Actor], member: Member) -> None:
+    name = member.attribute
+    if not callable(member.value) or isinstance(member.value, _DECLARATIONS):
+        return
+    if name not in HOOK_ARGUMENTS:
+        _check_near_miss(cls, name)
+        return
+    if not inspect.iscoroutinefunction(member.value):
+        raise InvalidActor(f"{cls.__name__}.{name} is a hook, and hooks are async: write `async def {name}`")
+    count = HOOK_ARGUMENTS[name]
+    try:
+        inspect.signature(member.value).bind(*[None] * (count + 1))
+    except TypeError:
+        raise InvalidActor(
+            f"{cls.__name__}.{name} has to accept {count} arguments after self: write "
+            f"`async def {name}{inspect.signature(getattr(Actor, name))}`"
+        ) from None
+
+
+def _check_near_miss(cls: type[Actor], name: str) -> None:
+    if not name.startswith(("on_", "create_")):
+        return
+    near = difflib.get_close_matches(name, HOOK_ARGUMENTS, n=1, cutoff=_LIKENESS)
+    if near:
+        raise InvalidActor(
+            f"{cls.__name__}.{name} is not a hook, so it would never run: did you mean {near[0]}? If it is a "
+            f"method of yours, give it a name that does not start with on_ or create_."
+        )
+
+
+def _check_override(cls: type[Actor], member: Member) -> None:
+    if isinstance(member.value, Action):
+        if issubclass(member.owner, Contract) and not issubclass(member.owner, Actor):
+            raise InvalidActor(
+                f"{cls.__name__} does not implement the action {member.attribute!r} of its contract "
+                f"{member.owner.__name__}"
+            )
+        return
+    hidden = any(isinstance(vars(base).get(member.attribute), Action) for base in authored_bases(cls))
+    if hidden:
+        raise InvalidActor(
+            f"{member.owner.__name__}.{member.attribute} overrides an action but is none itself, so clients "
+            f"could no longer call it: decorate it with @action"
+        )
+
+
+def _check_annotated_declarations(cls: type[Actor]) -> None:
+    for base in authored_bases(cls):
+        for name, written in vars(base).get("__annotations__", {}).items():
+            if name in RESERVED or name in vars(base):
+                continue
+            kind = _declaration(written, base)
+            if kind is not None:
+                raise InvalidActor(
+                    f"{base.__name__}.{name} is annotated but never made: write `{name} = {kind}()` "
+                    f"in place of `{name}: {kind}`"
+                )
+
+
+def _declaration(written: object, owner: type[object]) -> str | None:
+    text = written if isinstance(written, str) else inspect.formatannotation(written)
+    try:
+        found = resolve(written, owner.__module__, vars(owner))
+    except NameError:
+        return text if text.startswith("Event[") else None
+    origin: object = typing.get_origin(found) or found
+    if isinstance(origin, type) and issubclass(origin, Event | ActionGroup):
+        return text.removeprefix(f"{origin.__module__}.").removeprefix(f"{owner.__module__}.")
+    return None
+
+
+def _check_actions(cls: type[Actor]) -> None:
+    seen: dict[str, str] = {}
+    for found in actions(cls):
+        _check_name(found.name, found.where)
+        if found.name in seen:
+            raise InvalidActor(
+                f"{seen[found.name]} and {found.where} are both called {found.name!r} by clients: give one "
+                f"another name with `@action(name=...)`"
+            )
+        seen[found.name] = found.where
+        signature_of(found.function)
+
+
+def _check_events(cls: type[Actor]) -> None:
+    seen: set[str] = set()
+    for event in events(cls):
+        _check_name(event.name, f"an event of {cls.__name__}")
+        if event.name in seen:
+            raise InvalidActor(
+                f"Two events of {cls.__name__} are called {event.name!r} by clients: give one another name "
+                f"with `Event[...](name=...)`"
+            )
+        seen.add(event.name)
+        _ = event.codec.adapter
+
+
+def _check_name(name: str, where: str) -> None:
+    if not name.strip("."):
+        raise InvalidActor(f"{where} has an empty name: leave `name=` out or give it one")
+
+
+def _check_groups(cls: type[Actor]) -> None:
+    for group in groups(cls):
+        declared = events(group)
+        if declared:
+            raise InvalidActor(
+                f"{group.__name__}.{declared[0].name} is an event in a group of actions: declare it on "
+                f"{cls.__name__} and broadcast with `self.actor.{declared[0].name}`"
+            )
+
+
+def _check_initials(cls: type[Actor]) -> None:
+    declared = initials(cls)
+    if len(declared) > 1:
+        names = " and ".join(initial.where for initial in declared)
+        raise InvalidActor(
+            f"{cls.__name__} has {len(declared)} @create_state methods, {names}; an actor has "
+            f"one state: keep one"
+        )
+    if not declared:
+        return
+    where = declared[0].where
+    if raw_annotation(cls, "state") is None:
+        raise InvalidActor(
+            f"{where} makes a state, but {cls.__name__} does not say which: write `state: ...` with the type "
+            f"it returns, at the top of the class"
+        )
+    signature_of(declared[0].function)
+
+
+def _check_untyped_connections(cls: type[Actor]) -> None:
+    for name in ("on_before_connect", "create_conn_state", "on_connect", "on_disconnect"):
+        hook = getattr(cls, name)
+        if hook is getattr(Actor, name):
+            continue
+        hints = typing.get_type_hints(hook)
+        parameter = list(inspect.signature(hook).parameters)[1]
+        expected: object = hints.get(parameter, object)
+        if not any(expected == loose for loose in _LOOSE):
+            raise InvalidActor(
+                f"{cls.__name__}.{name} expects typed connections, but {cls.__name__} does not say how "
+                f"clients connect: write `conn: Conn[Params, State]` at the top of the class, with None "
+                f"for what there is not"
+            )

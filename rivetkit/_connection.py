@@ -1,0 +1,95 @@
+"""Connections as actor code sees them: validated parameters, typed per-connection state, the caller.
+
+Which connection is calling is a context variable, set around every action and hook; tasks an action
+starts inherit it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Generic, cast
+
+from typing_extensions import TypeVar
+
+from rivetkit._validation import Adapter, validate
+from rivetkit_core.errors import error
+
+if TYPE_CHECKING:
+    from rivetkit_core.actor.connections import Connection
+
+Params = TypeVar("Params", default=None)
+State = TypeVar("State", default=None)
+
+
+class Conn(Generic[Params, State]):
+    """One client's connection. Annotate ``conn: Conn[Member, None]`` on the actor to type them all.
+
+    ``Params`` is what the client gave when it connected, validated before ``on_before_connect`` runs.
+    ``State`` is what ``create_conn_state`` made; it lives as long as the connection.
+    """
+
+    def __init__(self, core: Connection, params: Params, state_adapter: Adapter) -> None:
+        self.__rivet_core__ = core
+        self._params = params
+        self._state: object = None
+        self._state_adapter = state_adapter
+
+    @property
+    def id(self) -> str:
+        """Unique among all connections."""
+        return self.__rivet_core__.id
+
+    @property
+    def params(self) -> Params:
+        """What the client gave when it connected."""
+        return self._params
+
+    @property
+    def state(self) -> State:
+        """This connection's own state. Assigning validates."""
+        return cast("State", self._state)
+
+    @state.setter
+    def state(self, value: State) -> None:
+        self._state = validate(value, self._state_adapter, "connection state")
+
+    async def disconnect(self, reason: str | None = None) -> None:
+        """Close the connection; ``reason`` reaches the client. Idempotent."""
+        await self.__rivet_core__.disconnect(reason)
+
+    def __repr__(self) -> str:
+        return f"<Conn {self.id}>"
+
+
+_current: ContextVar[Conn[Any, Any] | None] = ContextVar("rivetkit.conn", default=None)
+
+
+@contextmanager
+def calling(conn: Conn[Any, Any] | None) -> Generator[None]:
+    """Make ``conn`` the caller inside the block; None for hooks that no connection caused."""
+    token = _current.set(conn)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+class ConnSlot:
+    """Stands for an actor's ``conn`` annotation and answers with the calling connection."""
+
+    def __get__(self, instance: object, owner: type[object] | None = None) -> object:
+        if instance is None:
+            return self
+        conn = vars(instance).get("conn") or _current.get()
+        if conn is None:
+            raise error(
+                "actor.invalid_operation",
+                operation="self.conn",
+                reason="no connection is calling; it exists in actions and connection hooks only",
+            )
+        return cast("object", conn)
+
+    def __set__(self, instance: object, value: object) -> None:
+        vars(instance)["conn"] = value

@@ -1,0 +1,222 @@
+"""One generation of an actor, as the core drives it: bytes in, user code, bytes out.
+
+``Blueprint`` is what the compiler learned about a class once; ``CompiledInstance`` is the
+``ActorInstance`` the core calls. Deadlines are the core's business, except for
+``on_before_action_response``, which may fail without failing the action.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from rivetkit._actor import Actor
+from rivetkit._connection import Conn, calling
+from rivetkit._context import ClientFactory, Context
+from rivetkit._members import FoundAction, FoundInitial
+from rivetkit._validation import UNSET, Adapter, encode, load, plain_metadata, to_plain, validate
+from rivetkit_core.errors import RivetError, ValidationError, error
+
+if TYPE_CHECKING:
+    from rivetkit_core.actor.connections import Connection
+    from rivetkit_core.actor.context import ActorContext
+
+
+@dataclass(frozen=True, slots=True)
+class StateBlueprint:
+    """How a state is first made, checked and written. ``make`` is used when there is no ``initial``."""
+
+    type_name: str
+    adapter: Adapter
+    initial: FoundInitial | None
+    make: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """Everything known about an actor class before an instance exists."""
+
+    actor_class: type[Actor]
+    name: str
+    actions: Mapping[str, FoundAction]
+    state: StateBlueprint | None
+    conn_params: Adapter
+    conn_state: Adapter
+    default_vars: object
+    client_factory: ClientFactory | None
+
+    def overrides(self, hook: str) -> bool:
+        """Whether the author wrote this hook."""
+        return getattr(self.actor_class, hook) is not getattr(Actor, hook)
+
+
+class CompiledInstance:
+    """The ``ActorInstance`` of an annotated class."""
+
+    def __init__(self, blueprint: Blueprint, core: ActorContext) -> None:
+        self._blueprint = blueprint
+        self._core = core
+        self._actor = blueprint.actor_class()
+        self._actor.__rivet_context__ = Context(core, blueprint.client_factory)
+
+    @property
+    def has_state(self) -> bool:
+        return self._blueprint.state is not None
+
+    @property
+    def observes_state(self) -> bool:
+        return self.has_state and self._blueprint.overrides("on_state_change")
+
+    async def create_state(self, input: bytes | None) -> None:
+        state = self._state_blueprint
+        if state.initial is None:
+            made = state.make()
+        else:
+            positional, keywords = state.initial.codec.decode(input)
+            with _user_code(None):
+                made = await _settled(state.initial.function(self._actor, *positional, **keywords))
+        self._put_state(validate(made, state.adapter, self._state_target))
+
+    def restore_state(self, state: bytes) -> None:
+        blueprint = self._state_blueprint
+        try:
+            self._put_state(load(state, blueprint.adapter, self._state_target))
+        except ValidationError as misfit:
+            fields = "; ".join(
+                f"{'.'.join(map(str, issue.path)) or 'the whole value'}: {issue.message}"
+                for issue in misfit.issues
+            )
+            raise ValidationError(
+                misfit.group,
+                misfit.code,
+                f"State of {self._blueprint.name} no longer fits {blueprint.type_name}: {fields}",
+                metadata=misfit.metadata,
+            ) from misfit
+
+    def encode_state(self) -> bytes:
+        adapter, target = self._state_blueprint.adapter, self._state_target
+        state: object = getattr(self._actor, "state")  # noqa: B009 - declared by the author's class only
+        return encode(to_plain(state, adapter, target), target)
+
+    async def create_vars(self) -> None:
+        if self._blueprint.overrides("create_vars"):
+            with _user_code(None):
+                made = await self._actor.create_vars()
+        elif self._blueprint.default_vars is not UNSET:
+            made = copy.deepcopy(self._blueprint.default_vars)
+        else:
+            return
+        setattr(self._actor, "vars", made)  # noqa: B010 - declared by the author's class only
+
+    async def on_create(self, input: bytes | None) -> None:
+        with _user_code(None):
+            await self._actor.on_create()
+
+    async def on_wake(self) -> None:
+        with _user_code(None):
+            await self._actor.on_wake()
+
+    async def on_destroy(self) -> None:
+        with _user_code(None):
+            await self._actor.on_destroy()
+
+    async def on_state_change(self) -> None:
+        with _user_code(None):
+            await self._actor.on_state_change()
+
+    async def before_connect(self, conn: Connection) -> None:
+        blueprint = self._blueprint
+        params = load(conn.params, blueprint.conn_params, "connection params")
+        typed = Conn[Any, Any](conn, params, blueprint.conn_state)
+        conn.attachment = typed
+        with _user_code(typed):
+            await self._actor.on_before_connect(params)
+
+    async def create_conn_state(self, conn: Connection) -> None:
+        if not self._blueprint.overrides("create_conn_state"):
+            return
+        typed = _typed(conn)
+        with _user_code(typed):
+            typed.state = await self._actor.create_conn_state(typed.params)
+
+    async def on_connect(self, conn: Connection) -> None:
+        typed = _typed(conn)
+        with _user_code(typed):
+            await self._actor.on_connect(typed)
+
+    async def on_disconnect(self, conn: Connection) -> None:
+        typed = _typed(conn)
+        with _user_code(typed):
+            await self._actor.on_disconnect(typed)
+
+    async def run_action(self, name: str, args: bytes, conn: Connection | None) -> bytes:
+        found = self._blueprint.actions.get(name)
+        if found is None:
+            raise error("actor.action_not_found", name=name)
+        codec = found.codec
+        positional, keywords = codec.decode_args(args, f"action `{name}` arguments")
+        with _user_code(None if conn is None else _typed(conn)):
+            output = await _settled(found.function(self._receiver(found), *positional, **keywords))
+            if self._blueprint.overrides("on_before_action_response"):
+                replaced = await self._replaced(found, (*positional, *keywords.values()), output)
+                if replaced is not None:
+                    return replaced
+            return codec.encode_output(output, f"action `{name}` output")
+
+    async def _replaced(self, found: FoundAction, args: tuple[object, ...], output: object) -> bytes | None:
+        """The reply ``on_before_action_response`` makes of a result; None if it failed."""
+        try:
+            async with self._core.clock.timeout(self._core.config.action_timeout):
+                replacement = await self._actor.on_before_action_response(found.name, args, output)
+            return found.codec.encode_output(replacement, f"action `{found.name}` output")
+        except Exception:
+            self._core.log.exception("on_before_action_response failed; the original result is sent")
+            return None
+
+    def _receiver(self, found: FoundAction) -> object:
+        receiver: object = self._actor
+        for attribute in found.path:
+            receiver = getattr(receiver, attribute)
+        return receiver
+
+    @property
+    def _state_blueprint(self) -> StateBlueprint:
+        if self._blueprint.state is None:
+            raise error("actor.state_not_enabled")
+        return self._blueprint.state
+
+    @property
+    def _state_target(self) -> str:
+        return f"state of {self._blueprint.name}"
+
+    def _put_state(self, value: object) -> None:
+        # Not an assignment by the author, so it does not pass through the slot.
+        vars(self._actor)["state"] = value
+
+
+def _typed(conn: Connection) -> Conn[Any, Any]:
+    attached = conn.attachment
+    if not isinstance(attached, Conn):
+        raise error(
+            "actor.invalid_operation", operation="a connection hook", reason="it was not admitted yet"
+        )
+    return cast("Conn[Any, Any]", attached)
+
+
+async def _settled(outcome: object) -> object:
+    return await cast("Awaitable[object]", outcome) if inspect.isawaitable(outcome) else outcome
+
+
+@contextmanager
+def _user_code(conn: Conn[Any, Any] | None) -> Generator[None]:
+    """Run author code with its caller known; what it raises passes, with metadata made plain."""
+    with calling(conn):
+        try:
+            yield
+        except RivetError as raised:
+            raised.metadata = plain_metadata(raised.metadata)
+            raise
