@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Literal
 
 from rivetkit._actor import Actor
-from rivetkit._compiler import InvalidActor, compile_actor
+from rivetkit._authoring import InvalidActor
+from rivetkit._compiler import compile_actor
 
 from rivetkit.client import Client
 from rivetkit_core.actor.factory import ActorFactory
@@ -235,7 +236,7 @@ def _compile(actors: tuple[type[Actor], ...]) -> tuple[ActorFactory, ...]:
     factories: dict[str, ActorFactory] = {}
     owners: dict[str, type[Actor]] = {}
     for cls in actors:
-        factory = compile_actor(cls, client_factory=_local_client)
+        factory = compile_actor(cls, client_factory=lambda core: _local_client(core.access))
         if factory.name in factories:
             raise InvalidActor(
                 f"{cls.__name__} and {owners[factory.name].__name__} both have the name {factory.name!r}: "

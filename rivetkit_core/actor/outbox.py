@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 
 from rivetkit_core.actor.saver import Saver
+
+log = logging.getLogger("rivetkit.actor")
 
 _strict: contextvars.ContextVar[bool | None] = contextvars.ContextVar("rivetkit_strict", default=None)
 
@@ -76,4 +79,8 @@ class Outbox:
 
     def _release(self, completed: int) -> None:
         while self._waiting and self._waiting[0][0] <= completed:
-            self._waiting.popleft()[1]()
+            _, deliver = self._waiting.popleft()
+            try:
+                deliver()
+            except Exception:  # one broken transport must not keep the others from their messages
+                log.exception("a message could not be handed over")
