@@ -32,10 +32,10 @@ _FORM_SAFE = "*-._"
 _POLICIES = ("restart", "sleep", "destroy")
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 _KNOWN = frozenset(
-    _PREFIX + name
-    for name in (
-        ["namespace", "method", "key", "runner", "pool", "input", "region", "crash-policy", "token", "skip-ready-wait"]
-    )
+    {
+        "rvt-namespace", "rvt-method", "rvt-key", "rvt-runner", "rvt-pool", "rvt-input", "rvt-region",
+        "rvt-crash-policy", "rvt-token", "rvt-skip-ready-wait",
+    }
 )  # fmt: skip
 _NOT_FOR_GET = ("rvt-runner", "rvt-input", "rvt-region", "rvt-crash-policy")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
@@ -116,7 +116,7 @@ def query_url(
     method: str,
     key: actor_key.Key = (),
     pool: str | None = None,
-    input: bytes | None = None,  # pairs with the rvt-input parameter
+    input: bytes | None = None,
     region: str | None = None,
     crash_policy: str | None = None,
     token: str | None = None,
