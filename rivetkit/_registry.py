@@ -19,7 +19,6 @@ from typing import Literal
 from rivetkit._actor import Actor
 from rivetkit._authoring import InvalidActor
 from rivetkit._compiler import compile_actor
-
 from rivetkit.client import Client
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.clock import Clock, SystemClock

@@ -37,6 +37,7 @@ class Bound(Protocol):
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
+        /,
     ) -> bool | None: ...
 
     def expired(self) -> bool: ...

@@ -63,8 +63,8 @@ class ActorRegistry:
         Cancelling stops the waiting, not the start.
 
         Raises:
-            RivetError: The start failed, ``guard.actor_ready_timeout`` after 30 s, ``actor.overloaded`` when too
-                many callers wait already, ``actor.not_ready`` when an actor calls itself while starting.
+            RivetError: The start failed, ``guard.actor_ready_timeout`` after 30 s, ``actor.overloaded`` when
+                too many callers wait already, ``actor.not_ready`` when an actor calls itself while starting.
         """
         actor = self.running(actor_id)
         if actor is not None:
