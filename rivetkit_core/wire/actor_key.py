@@ -1,8 +1,8 @@
 """The text forms of an actor key, an ordered list of strings (client-protocol 1.2).
 
-    serialized    parts joined by "/"; "\\" and "/" in a part escaped with "\\"; "" is "\\0"; () is "/"
-    displayed     the same, but () is "" (response header, ``actor.key`` of errors)
-    query         parts joined by "," without escaping: lossy, see ``fits_query``
+serialized    parts joined by "/"; "\\" and "/" in a part escaped with "\\"; "" is "\\0"; () is "/"
+displayed     the same, but () is "" (response header, ``actor.key`` of errors)
+query         parts joined by "," without escaping: lossy, see ``fits_query``
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ _SCALARS = frozenset({str, bool, float, type(None)})
 _SPECIAL = re.compile(rb"[$\xe0-\xf3\xf7-\xfb]")
 _UNDEFINED_OR_SIMPLE = re.compile(rb"[\xf7\xf8]")
 # Tags the C library would interpret by itself, some of them (shared references) in ways that amplify.
-_LIBRARY_TAGS = (
+_LIBRARY_TAGS: tuple[int, ...] = (
     0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799,
 )  # fmt: skip
 

@@ -129,8 +129,10 @@ class Tagger:
 
     def _extra(self, value: object, depth: int) -> object:
         match value:
-            case bytes() | bytearray() | memoryview():
+            case bytes() | bytearray():
                 return ["$Uint8Array", base64.b64encode(value).decode()]
+            case memoryview():
+                return ["$Uint8Array", base64.b64encode(cast("memoryview[int]", value).tobytes()).decode()]
             case set() | frozenset():
                 members = (self.tag(item, depth + 2) for item in cast("Iterable[object]", value))
                 return ["$Set", sorted(members, key=_sort_key)]  # a set has no order, its bytes must
