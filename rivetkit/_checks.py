@@ -28,7 +28,7 @@ from rivetkit._members import (
     members,
     raw_annotation,
 )
-from rivetkit._signature import signature_of
+from rivetkit._signature import nested_types, signature_of
 from rivetkit._state import Initial
 from rivetkit._stub import Stub
 from rivetkit._validation import resolve
@@ -142,7 +142,7 @@ def _check_override(cls: type[Actor], member: Member) -> None:
 
 def _check_annotated_declarations(cls: type[Actor]) -> None:
     for base in authored_bases(cls):
-        for name, written in vars(base).get("__annotations__", {}).items():
+        for name, written in inspect.get_annotations(base).items():
             if name in RESERVED or name in vars(base):
                 continue
             kind = _declaration(written, base)
@@ -156,7 +156,7 @@ def _check_annotated_declarations(cls: type[Actor]) -> None:
 def _declaration(written: object, owner: type[object]) -> str | None:
     text = written if isinstance(written, str) else inspect.formatannotation(written)
     try:
-        found = resolve(written, owner.__module__, vars(owner))
+        found = resolve(written, owner.__module__, nested_types(owner))
     except NameError:
         return text if text.startswith("Event[") else None
     origin: object = typing.get_origin(found) or found

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from rivetkit import (
     ActionGroup,
@@ -148,6 +148,11 @@ class NoParameterType(Actor):
     async def go(self, value) -> None: ...  # pyright: ignore[reportUnknownParameterType, reportMissingParameterType]  # the point of the test
 
 
+class FieldDefault(Actor):
+    @action
+    async def go(self, value: int = Field(3)) -> None: ...
+
+
 class NoResultType(Actor):
     @action
     async def go(self): ...
@@ -261,6 +266,7 @@ class UntypedEvent(Actor):
         (Stars, "Stars.go takes *names"),
         (DoubleStars, "DoubleStars.go takes **names"),
         (NoParameterType, "Parameter 'value' of NoParameterType.go has no annotation"),
+        (FieldDefault, "write `value: Annotated[..., Field(...)] = default`"),
         (NoResultType, "NoResultType.go does not say what it returns"),
         (ReservedAction, "ReservedAction.on_wake takes a name the runtime uses"),
         (ReservedEvent, "ReservedEvent.vars takes a name the runtime uses"),
