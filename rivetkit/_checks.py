@@ -107,8 +107,9 @@ def _check_hook(cls: type[Actor], member: Member) -> None:
     try:
         inspect.signature(member.value).bind(*[None] * (count + 1))
     except TypeError:
+        noun = "argument" if count == 1 else "arguments"
         raise InvalidActor(
-            f"{cls.__name__}.{name} has to accept {count} arguments after self: write "
+            f"{cls.__name__}.{name} has to accept {count} {noun} after self: write "
             f"`async def {name}{inspect.signature(getattr(Actor, name))}`"
         ) from None
 
@@ -116,6 +117,8 @@ def _check_hook(cls: type[Actor], member: Member) -> None:
 def _check_near_miss(cls: type[Actor], name: str) -> None:
     if not name.startswith(("on_", "create_")):
         return
+    if name == "create_state":
+        raise InvalidActor(f"{cls.__name__}.create_state would never run: decorate it with @create_state")
     near = difflib.get_close_matches(name, HOOK_ARGUMENTS, n=1, cutoff=_LIKENESS)
     if near:
         raise InvalidActor(

@@ -1,5 +1,6 @@
 """Every mistake is found at registration and answered with what to write instead."""
 
+import pickle
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -35,6 +36,13 @@ class Strict(BaseModel):
 
 class NearMiss(Actor):
     async def on_conect(self, conn: Conn) -> None: ...
+
+
+class UndecoratedInitial(Actor):
+    state: int
+
+    def create_state(self) -> int:
+        return 1
 
 
 class MissingName(Actor):
@@ -246,6 +254,7 @@ class UntypedEvent(Actor):
     ("cls", "message"),
     [
         (NearMiss, "NearMiss.on_conect is not a hook, so it would never run: did you mean on_connect?"),
+        (UndecoratedInitial, "create_state would never run: decorate it with @create_state"),
         (MissingName, "'Nowhere' is not defined at module level. Move it out of the function"),
         (MissingActionName, "MissingActionName.go has an annotation that cannot be resolved: 'Nowhere'"),
         (TwiceNamed, "TwiceNamed.go and TwiceNamed.run_away are both called 'go' by clients"),
@@ -272,7 +281,7 @@ class UntypedEvent(Actor):
         (ReservedEvent, "ReservedEvent.vars takes a name the runtime uses"),
         (ReservedContext, "ReservedContext.ctx takes a name the runtime uses"),
         (SyncHook, "SyncHook.on_wake is a hook, and hooks are async: write `async def on_wake`"),
-        (HookWithoutArgument, "HookWithoutArgument.on_connect has to accept 1 arguments after self"),
+        (HookWithoutArgument, "HookWithoutArgument.on_connect has to accept 1 argument after self"),
         (UntypedConnections, "UntypedConnections.on_before_connect expects typed connections"),
         (UntypedConnection, "UntypedConnection.on_connect expects typed connections"),
         (NoConnState, "write `async def create_conn_state(self, params: ...) -> Member`"),
@@ -303,6 +312,11 @@ def test_a_mistake_has_the_catalogued_identity() -> None:
     with pytest.raises(RivetError) as caught:
         compile_actor(NearMiss)
     assert (caught.value.group, caught.value.code) == ("registry", "invalid_actor")
+
+
+def test_a_mistake_survives_pickling() -> None:
+    copied = pickle.loads(pickle.dumps(InvalidActor("write this instead")))
+    assert (type(copied), copied.message) == (InvalidActor, "write this instead")
 
 
 class Own(Actor):

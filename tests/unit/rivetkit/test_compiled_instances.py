@@ -252,7 +252,11 @@ def test_a_bare_decorator_and_none_at_all_inherit_options() -> None:
 
     class Cellar(Room): ...
 
-    assert [compile_actor(cls).config.action_timeout for cls in (Lounge, Cellar)] == [3.0, 3.0]
+    factories = [compile_actor(cls) for cls in (Lounge, Cellar)]
+    assert [(made.name, made.config.action_timeout) for made in factories] == [
+        ("lounge", 3.0),
+        ("cellar", 3.0),
+    ]
 
 
 def test_only_an_overridden_hook_observes_state() -> None:

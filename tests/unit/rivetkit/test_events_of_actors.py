@@ -3,10 +3,12 @@ from __future__ import annotations
 from typing import NamedTuple, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 from typed_fakes import FakeConnection, FakeContext, admit, call, start
 
-from rivetkit import Actor, Event, InvalidActor, ValidationError, action, actor
+from rivetkit import Actor, Context, Event, InvalidActor, ValidationError, action, actor
 from rivetkit_core.wire import cbor
 
 
@@ -89,6 +91,16 @@ def test_a_reference_decodes_a_spread_tuple() -> None:
 
 def test_a_reference_decodes_a_named_tuple() -> None:
     assert Ticker.placed.decode_args(cbor.encode([1, 2])) == Place(1, 2)
+
+
+@given(number=st.integers(-(2**53), 2**53), text=st.text())
+def test_a_spread_payload_arrives_as_it_was_sent(number: int, text: str) -> None:
+    context = FakeContext()
+    ticker = Ticker()
+    ticker.__rivet_context__ = Context(context.core)
+    ticker.moved.broadcast((number, text))
+    [(name, args)] = context.broadcasts
+    assert (name, Ticker.moved.decode_args(cbor.encode(args))) == ("moved", (number, text))
 
 
 def test_a_payload_type_may_be_declared_later() -> None:
