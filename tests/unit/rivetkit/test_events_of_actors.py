@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from typed_fakes import FakeConnection, FakeContext, admit, call, start
 
-from rivetkit import Actor, Context, Event, InvalidActor, ValidationError, action, actor
+from rivetkit import Actor, Context, Contract, Event, InvalidActor, ValidationError, action, actor
 from rivetkit_core.wire import cbor
 
 
@@ -38,6 +38,20 @@ class Ticker(Actor):
         self.emptied.broadcast(None)
 
 
+class Promise(Contract):
+    said = Event[str]()
+
+    @action
+    async def speak(self) -> None:
+        raise NotImplementedError
+
+
+class Promised(Actor, Promise):
+    @action
+    async def speak(self) -> None:
+        self.said.broadcast("hi")
+
+
 class Note(BaseModel):
     text: str
 
@@ -64,6 +78,12 @@ async def test_a_wrong_payload_is_an_error_inside_the_actor() -> None:
     with pytest.raises(ValidationError, match="Invalid event `changed` payload"):
         await call(start(Ticker, context), "tick", "x")
     assert context.broadcasts == []
+
+
+async def test_an_event_declared_by_a_contract_is_broadcast() -> None:
+    context = FakeContext()
+    await call(start(Promised, context), "speak")
+    assert context.broadcasts == [("said", ["hi"])]
 
 
 async def test_an_event_can_go_to_one_connection() -> None:
