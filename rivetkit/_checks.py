@@ -28,7 +28,7 @@ from rivetkit._members import (
     members,
     raw_annotation,
 )
-from rivetkit._signature import signature_of
+from rivetkit._signature import nested_types, signature_of
 from rivetkit._state import Initial
 from rivetkit._stub import Stub
 from rivetkit._validation import resolve
@@ -107,8 +107,9 @@ def _check_hook(cls: type[Actor], member: Member) -> None:
     try:
         inspect.signature(member.value).bind(*[None] * (count + 1))
     except TypeError:
+        noun = "argument" if count == 1 else "arguments"
         raise InvalidActor(
-            f"{cls.__name__}.{name} has to accept {count} arguments after self: write "
+            f"{cls.__name__}.{name} has to accept {count} {noun} after self: write "
             f"`async def {name}{inspect.signature(getattr(Actor, name))}`"
         ) from None
 
@@ -116,6 +117,8 @@ def _check_hook(cls: type[Actor], member: Member) -> None:
 def _check_near_miss(cls: type[Actor], name: str) -> None:
     if not name.startswith(("on_", "create_")):
         return
+    if name == "create_state":
+        raise InvalidActor(f"{cls.__name__}.create_state would never run: decorate it with @create_state")
     near = difflib.get_close_matches(name, HOOK_ARGUMENTS, n=1, cutoff=_LIKENESS)
     if near:
         raise InvalidActor(
@@ -142,7 +145,7 @@ def _check_override(cls: type[Actor], member: Member) -> None:
 
 def _check_annotated_declarations(cls: type[Actor]) -> None:
     for base in authored_bases(cls):
-        for name, written in vars(base).get("__annotations__", {}).items():
+        for name, written in inspect.get_annotations(base).items():
             if name in RESERVED or name in vars(base):
                 continue
             kind = _declaration(written, base)
@@ -156,7 +159,7 @@ def _check_annotated_declarations(cls: type[Actor]) -> None:
 def _declaration(written: object, owner: type[object]) -> str | None:
     text = written if isinstance(written, str) else inspect.formatannotation(written)
     try:
-        found = resolve(written, owner.__module__, vars(owner))
+        found = resolve(written, owner.__module__, nested_types(owner))
     except NameError:
         return text if text.startswith("Event[") else None
     origin: object = typing.get_origin(found) or found
