@@ -88,13 +88,15 @@ class NodeProcess:
             await self._process.wait()
             await self._reader
 
-    async def request(self, operation: str, *, timeout: float = REQUEST_TIMEOUT, **fields: object) -> object:
-        """Run one operation and return its answer.
+    async def request(
+        self, operation: str, *, answer_timeout: float = REQUEST_TIMEOUT, **fields: object
+    ) -> object:
+        """Run one operation with ``fields`` and return its answer.
 
         Raises:
             NodeError: It threw.
             NodeDied: The program ended first.
-            TimeoutError: No answer within ``timeout`` seconds.
+            TimeoutError: No answer within ``answer_timeout`` seconds.
         """
         if self._ended:
             raise NodeDied(self._script.name)
@@ -102,7 +104,7 @@ class NodeProcess:
         waiter: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiters[number] = waiter
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(answer_timeout):
                 await self._send({"id": number, "op": operation, **fields})
                 answer = await waiter
         finally:

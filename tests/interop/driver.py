@@ -113,7 +113,7 @@ class TypescriptClient:
             TimeoutError: It did not answer within ``timeout`` seconds.
         """
         try:
-            return await self._node.request(operation, timeout=timeout, **self._client, **fields)
+            return await self._node.request(operation, answer_timeout=timeout, **self._client, **fields)
         except NodeError as failure:
             raise TypescriptError(failure.details) from failure
 
