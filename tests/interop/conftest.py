@@ -18,6 +18,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield process
 
 
+@pytest.fixture
+def server_endpoint(server: ServerProcess) -> str:
+    return server.endpoint
+
+
 @pytest.fixture(params=get_args(Encoding))
 def encoding(request: pytest.FixtureRequest) -> Encoding:
     return request.param
