@@ -287,7 +287,7 @@ async def test_a_destroyed_actor_is_gone_and_its_key_free(client: TypescriptClie
     counter = client.get_or_create("counter", fresh)
     await counter.call("increment", 5)
     actor_id = await counter.resolve()
-    await counter.call("destroy")
+    await client.get_for_id("counter", actor_id).call("destroy")  # by id, the client waits until it is gone
     with pytest.raises(TypescriptError) as failure:
         await client.get_for_id("counter", actor_id).call("count")
     assert failure.value.identity == "actor.not_found"
