@@ -11,8 +11,8 @@ import socket
 import threading
 
 from tests.interop.app import registry
+from tests.interop.server import HOST
 
-HOST = "127.0.0.1"
 _BETWEEN_ATTEMPTS = 0.01
 
 
