@@ -110,7 +110,7 @@ def test_nesting_beyond_the_limit_is_refused_everywhere() -> None:
         cbor.encode(nested(MAX_DEPTH + 1))
     for decode in (cbor.decode, cbor.decode_compat, cbor.item_end):
         with pytest.raises(ProtocolError):
-            decode(b"\x81" * MAX_DEPTH + b"\x80")
+            decode(b"\x81" * (MAX_DEPTH + 1) + b"\xf6")
 
 
 def test_undefined_is_what_the_caller_wants() -> None:
