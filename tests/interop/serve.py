@@ -1,6 +1,6 @@
 """Serves the actors of ``app.py``: ``python -m tests.interop.serve --port N --data-dir D --ready-fd F``.
 
-Writes one byte to the file descriptor ``F`` and closes it once the port accepts connections. SIGTERM stops it.
+Writes one byte to the file descriptor ``F`` once the port accepts connections. SIGTERM stops it.
 """
 
 from __future__ import annotations
