@@ -106,7 +106,8 @@ def hints_of(function: Function) -> dict[str, object]:
     except NameError as missing:
         raise InvalidActor(
             f"{function.__qualname__} has an annotation that cannot be resolved: {missing.name!r} is "
-            f"not defined at module level. Move it out of the function, or out of `if TYPE_CHECKING`, to the top of the module."
+            f"not defined at module level. Move it out of the function, or out of "
+            f"`if TYPE_CHECKING`, to the top of the module."
         ) from missing
 
 
