@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -62,6 +63,10 @@ class Context:
         """The open connections, in the order they came."""
         attached = [core.attachment for core in self.__rivet_core__.connections.values()]
         return [cast("Conn[Any, Any]", conn) for conn in attached if isinstance(conn, Conn)]
+
+    def now(self) -> datetime:
+        """The current time, in UTC. Use it rather than the system's, and tests can set the clock."""
+        return datetime.fromtimestamp(self.__rivet_core__.clock.now(), UTC)
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:

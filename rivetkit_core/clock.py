@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 
 class Timer(Protocol):
@@ -24,6 +25,22 @@ class Timer(Protocol):
     def cancel(self) -> None:
         """Forget the callback. Harmless after it ran."""
         ...
+
+
+class Bound(Protocol):
+    """A running ``timeout``; tells afterwards whether it was the one that expired."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> bool | None: ...
+
+    def expired(self) -> bool: ...
 
 
 class Clock(Protocol):
@@ -45,7 +62,7 @@ class Clock(Protocol):
         """Wait ``delay`` seconds; zero and less still give other tasks a turn. Safe to cancel."""
         ...
 
-    def timeout(self, delay: float | None) -> asyncio.Timeout:
+    def timeout(self, delay: float | None) -> Bound:
         """An async context manager that cancels its block after ``delay`` seconds and raises TimeoutError."""
         ...
 
@@ -70,5 +87,5 @@ class SystemClock:
     async def sleep(self, delay: float) -> None:
         await asyncio.sleep(delay)
 
-    def timeout(self, delay: float | None) -> asyncio.Timeout:
+    def timeout(self, delay: float | None) -> Bound:
         return asyncio.timeout(delay)

@@ -1,3 +1,5 @@
+"""Fixtures for the whole suite."""
+
 from __future__ import annotations
 
 import pytest

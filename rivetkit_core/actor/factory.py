@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ActionSpec:
-    """What the core must know of an action before it runs. ``durability`` None follows the actor."""
+    """What the core must know of an action before it runs; None follows the actor. ``timeout`` is seconds."""
 
     durability: Durability | None = None
+    timeout: float | None = None
 
 
 class ActorInstance(Protocol):

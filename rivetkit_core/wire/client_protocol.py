@@ -63,6 +63,12 @@ class Codec:
             case Encoding.BARE:
                 self._envelope = BareEnvelope(version)
 
+    @property
+    def version(self) -> int:
+        """The version messages are written in now; two codecs of one encoding and version write the same."""
+        envelope = self._envelope
+        return envelope.version if isinstance(envelope, BareEnvelope) else PROTOCOL_VERSION
+
     def encode_to_client(self, message: ToClient) -> bytes:
         """One connection message from the actor; JSON is UTF-8 to be sent as a text frame."""
         return self._envelope.encode_to_client(message)

@@ -38,7 +38,7 @@ class BareEnvelope:
     def __init__(self, version: int) -> None:
         if not 1 <= version <= PROTOCOL_VERSION:
             raise ProtocolError(f"client protocol version {version} is unknown")
-        self._version = version
+        self.version = version
 
     def encode_to_client(self, message: ToClient) -> bytes:
         writer = self._writer()
@@ -47,7 +47,7 @@ class BareEnvelope:
                 writer.u8(0)
                 writer.str(message.actor_id)
                 writer.str(message.connection_id)
-                if self._version == 1:
+                if self.version == 1:
                     writer.str("")
             case ErrorMessage():
                 writer.u8(1)
@@ -173,10 +173,10 @@ class BareEnvelope:
         return writer.finish()
 
     def _writer(self, since: int = 1) -> Writer:
-        if self._version < since:
-            raise ProtocolError(f"client protocol version {self._version} has no such message")
+        if self.version < since:
+            raise ProtocolError(f"client protocol version {self.version} has no such message")
         writer = Writer()
-        writer.u16(self._version)
+        writer.u16(self.version)
         return writer
 
     def _reader(self, data: bytes, since: int = 1) -> tuple[Reader, int]:
@@ -184,11 +184,11 @@ class BareEnvelope:
         version = reader.u16()
         if not since <= version <= PROTOCOL_VERSION:
             raise ProtocolError(f"client protocol version {version} is not supported here")
-        self._version = min(self._version, version)
+        self.version = min(self.version, version)
         return reader, version
 
     def _write_actor(self, writer: Writer, actor: ActorSpecifier | None) -> None:
-        if self._version < _ACTOR_SINCE:
+        if self.version < _ACTOR_SINCE:
             return
         writer.bool(actor is not None)
         if actor is not None:

@@ -86,7 +86,7 @@ def is_unsupported(vector: Vector) -> bool:
 
 
 def is_filled_in(vector: Vector) -> bool:
-    return vector["name"].startswith(_FILLED_IN)
+    return vector["name"].startswith(_FILLED_IN) and not is_unsupported(vector)
 
 
 def is_byte_exact(vector: Vector) -> bool:
@@ -126,7 +126,6 @@ def test_a_cbor_request_is_read_and_survives_rewriting(vector: Vector) -> None:
     message = decode(vector, codec)
     again = encode(vector, codec, message)
 
-    assert Codec(Encoding.CBOR).encode_action_response(b"\x00")  # the codec holds no state
     assert decode(Vector({**vector, "hex": again.hex()}), codec) == message
     assert len(again) <= len(wire(vector))
 
@@ -162,9 +161,6 @@ def test_a_close_reason_on_the_wire_is_read(vector: Vector) -> None:
     parsed = subprotocols.parse_close_reason(reason)
 
     assert parsed is None if reason == "Disposed" else parsed == (*reason.split("."), None)
-
-
-_PLAIN_JSON = (None, bool, int, float, str)
 
 
 def to_javascript(value: object) -> object:

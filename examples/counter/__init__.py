@@ -1,0 +1,1 @@
+"""The quickstart: a durable counter."""

@@ -1,0 +1,20 @@
+"""Talk to a running counter: ``python -m examples.counter.client``."""
+
+import asyncio
+
+from examples.counter.app import Counter
+from rivetkit import Client
+
+
+async def main() -> None:
+    async with Client("http://127.0.0.1:6420") as client:
+        counter = client.get_or_create(Counter, "global")
+        async with counter.connect() as conn, conn.events(Counter.changed) as changed:
+            print("now", await conn.call(Counter.increment, 5))
+            async for value in changed:
+                print("event", value)
+                break
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,1 @@
+"""Actors inside an existing FastAPI application."""

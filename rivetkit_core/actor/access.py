@@ -1,0 +1,49 @@
+"""The way out of an actor: its calls to other actors pass its output gate first."""
+
+from __future__ import annotations
+
+from rivetkit_core.actor.outbox import Outbox
+from rivetkit_core.host.port import ActorAccess, ActorKey, Link, Target
+from rivetkit_core.wire.messages import ToClient, ToServer
+
+
+class GatedAccess:
+    """An ``ActorAccess`` whose calls wait until the caller's state is durable, if it is strict."""
+
+    def __init__(self, access: ActorAccess, outbox: Outbox) -> None:
+        self._access = access
+        self._outbox = outbox
+
+    async def resolve(self, target: Target) -> str:
+        await self._outbox.settled()
+        return await self._access.resolve(target)
+
+    async def create(self, name: str, key: ActorKey, *, input: bytes | None, region: str | None) -> str:
+        await self._outbox.settled()
+        return await self._access.create(name, key, input=input, region=region)
+
+    async def call(self, target: Target, action: str, args: bytes, *, params: bytes | None) -> bytes:
+        await self._outbox.settled()
+        return await self._access.call(target, action, args, params=params)
+
+    async def connect(self, target: Target, *, params: bytes | None) -> Link:
+        await self._outbox.settled()
+        return _GatedLink(await self._access.connect(target, params=params), self._outbox)
+
+    async def aclose(self) -> None:
+        """Nothing to give back: the shared access belongs to the host."""
+
+
+class _GatedLink:
+    def __init__(self, link: Link, outbox: Outbox) -> None:
+        self._link = link
+        self._outbox = outbox
+
+    def send(self, message: ToServer) -> None:
+        self._outbox.post(lambda: self._link.send(message))
+
+    async def receive(self) -> ToClient:
+        return await self._link.receive()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        await self._link.close(code, reason)

@@ -1,0 +1,212 @@
+"""Connections of one actor, and the events they receive (actor-runtime 9).
+
+Invariants
+    A connection is visible in ``Connections`` only after ``on_before_connect`` agreed, and leaves it once:
+    whoever removes it runs ``on_disconnect``, everybody else finds nothing to do.
+    A refused connection never sees ``on_disconnect``.
+    Events reach one connection in the order they were sent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Protocol
+
+from rivetkit_core.actor.factory import ActorInstance
+from rivetkit_core.actor.outbox import Outbox
+from rivetkit_core.actor.work import WorkKind, WorkRegistry
+from rivetkit_core.clock import Clock
+from rivetkit_core.config import ActorConfig
+from rivetkit_core.entropy import Entropy, new_uuid
+from rivetkit_core.errors import RivetError, error
+from rivetkit_core.wire.cbor import NULL
+from rivetkit_core.wire.messages import Event
+
+
+class OutgoingEvent:
+    """One event on its way to many connections; each encoding of it is made once.
+
+    ``encoded`` belongs to the sinks: whatever they key it by, the first one pays.
+    """
+
+    __slots__ = ("encoded", "message")
+
+    def __init__(self, message: Event) -> None:
+        self.message = message
+        self.encoded: dict[object, bytes] = {}
+
+
+class ConnectionSink(Protocol):
+    """Where a connection's messages go. Implementations queue and never wait."""
+
+    def send_event(self, event: OutgoingEvent) -> None: ...
+
+    def close(self, code: int, reason: str) -> None:
+        """End the transport; it may still deliver what was queued before."""
+        ...
+
+
+class Connection:
+    """One caller: a socket for as long as it is open, or a single HTTP call.
+
+    Attributes:
+        id: UUIDv4.
+        params: Connection parameters as CBOR; ``NULL`` when there are none.
+        attachment: The instance's own object for this connection.
+    """
+
+    def __init__(self, owner: Connections, id: str, params: bytes, sink: ConnectionSink | None) -> None:
+        self.id = id
+        self.params = params
+        self.attachment: object = None
+        self.subscriptions: set[str] = set()
+        self._owner = owner
+        self._sink = sink
+
+    @property
+    def is_open(self) -> bool:
+        return self._owner.get(self.id) is self
+
+    def send(self, event: str, args: bytes) -> None:
+        """Send one event to this connection alone, subscribed or not. Ignored when it has no socket."""
+        outgoing = OutgoingEvent(Event(event, args))
+        self._owner.outbox.post(lambda: self.deliver(outgoing))
+
+    def deliver(self, event: OutgoingEvent) -> None:
+        """Hand an event to the transport now."""
+        if self._sink is not None:
+            self._sink.send_event(event)
+
+    async def disconnect(self, reason: str | None = None) -> None:
+        """Close the connection (1000) and let ``on_disconnect`` run. Idempotent."""
+        await self._owner.outbox.settled()
+        self.close(1000, reason or "")
+
+    def close(self, code: int, reason: str) -> None:
+        """Close at once with a websocket code; the managed part follows in the background."""
+        if self._sink is not None:
+            self._sink.close(code, reason)
+        self._owner.remove(self)
+
+
+class Connections(Mapping[str, Connection]):
+    """The open connections by id, and who subscribed to what."""
+
+    def __init__(
+        self,
+        *,
+        instance: Callable[[], ActorInstance],
+        config: ActorConfig,
+        clock: Clock,
+        entropy: Entropy,
+        work: WorkRegistry,
+        outbox: Outbox,
+        touched: Callable[[], None],
+    ) -> None:
+        self._instance = instance
+        self._config = config
+        self._clock = clock
+        self._entropy = entropy
+        self._work = work
+        self.outbox = outbox
+        self._touched = touched
+        self._open: dict[str, Connection] = {}
+        self._subscribers: dict[str, dict[str, Connection]] = {}
+
+    def __getitem__(self, conn_id: str) -> Connection:
+        return self._open[conn_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._open))
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def open(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
+        """Ask the hooks and admit a connection (steps 3 to 8 of 9.2).
+
+        Raises:
+            RivetError: A hook refused or took too long; the connection never existed.
+        """
+        conn = Connection(self, new_uuid(self._entropy), NULL if params is None else params, sink)
+        instance, config = self._instance(), self._config
+        preflight = config.on_before_connect_timeout + config.create_conn_state_timeout
+        try:
+            await self._bounded("on_before_connect", preflight, self._preflight(instance, conn))
+            self._open[conn.id] = conn
+            try:
+                await self._bounded("on_connect", config.on_connect_timeout, instance.on_connect(conn))
+            except BaseException:
+                self._forget(conn)
+                raise
+        finally:
+            self._touched()
+        if not conn.is_open:
+            raise error("actor.aborted", "The connection was closed while it was being set up")
+        return conn
+
+    def remove(self, conn: Connection) -> None:
+        """Take a connection out and run ``on_disconnect`` in the background. Idempotent."""
+        if not self._forget(conn):
+            return
+        # Teardown refuses new work; shutdown disconnects everybody itself before that.
+        with contextlib.suppress(RivetError):
+            self._work.spawn(WorkKind.DISCONNECT, self._disconnected(conn))
+
+    def subscribe(self, conn: Connection, event: str) -> None:
+        """Deliver broadcasts of ``event`` to this connection. Idempotent."""
+        conn.subscriptions.add(event)
+        self._subscribers.setdefault(event, {})[conn.id] = conn
+
+    def unsubscribe(self, conn: Connection, event: str) -> None:
+        """Stop delivering ``event``. Idempotent."""
+        conn.subscriptions.discard(event)
+        subscribers = self._subscribers.get(event)
+        if subscribers is not None:
+            subscribers.pop(conn.id, None)
+            if not subscribers:
+                del self._subscribers[event]
+
+    def broadcast(self, event: str, args: bytes) -> None:
+        """Send to whoever is subscribed when the event leaves. Never waits, never raises."""
+        if event in self._subscribers or self.outbox.gated:
+            outgoing = OutgoingEvent(Event(event, args))
+            self.outbox.post(lambda: self._deliver(outgoing))
+
+    def close_all(self, code: int, reason: str) -> None:
+        """Close every connection."""
+        for conn in tuple(self._open.values()):
+            conn.close(code, reason)
+
+    def _deliver(self, event: OutgoingEvent) -> None:
+        for conn in tuple(self._subscribers.get(event.message.name, {}).values()):
+            conn.deliver(event)
+
+    async def _preflight(self, instance: ActorInstance, conn: Connection) -> None:
+        await instance.before_connect(conn)
+        await instance.create_conn_state(conn)
+
+    async def _bounded(self, hook: str, timeout: float, work: Awaitable[None]) -> None:
+        try:
+            async with self._clock.timeout(timeout) as bound:
+                await work
+        except TimeoutError:
+            if bound.expired():
+                raise error("actor.callback_timed_out", callback=hook, timeout=timeout) from None
+            raise
+
+    async def _disconnected(self, conn: Connection) -> None:
+        try:
+            hook = self._instance().on_disconnect(conn)
+            await self._bounded("on_disconnect", self._config.on_connect_timeout, hook)
+        finally:
+            self._touched()
+
+    def _forget(self, conn: Connection) -> bool:
+        if self._open.get(conn.id) is not conn:
+            return False
+        del self._open[conn.id]
+        for event in tuple(conn.subscriptions):
+            self.unsubscribe(conn, event)
+        return True

@@ -1,0 +1,86 @@
+"""What one actor says to the world, in order, and not before it may.
+
+A ``strict`` actor (or action) promises that nobody sees an effect that a crash could still undo. So
+replies, events and outgoing calls wait here until the state they reflect is durable.
+
+Invariants
+    Deliveries happen in the order of ``post``, gated or not.
+    A gated delivery happens only after a save that began after it was posted.
+    When nothing is gated and nothing waits, a post is delivered at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from rivetkit_core.actor.saver import Saver
+
+log = logging.getLogger("rivetkit.actor")
+
+_strict: contextvars.ContextVar[bool | None] = contextvars.ContextVar("rivetkit_strict", default=None)
+
+
+class Outbox:
+    """The output gate of one actor."""
+
+    def __init__(self, saver: Saver, *, strict: bool) -> None:
+        self._saver = saver
+        self._strict = strict
+        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
+        saver.on_complete = self._release
+
+    @property
+    def gated(self) -> bool:
+        """Whether the running code's output must wait for durability."""
+        chosen = _strict.get()
+        return self._strict if chosen is None else chosen
+
+    @contextlib.contextmanager
+    def durability(self, strict: bool | None) -> Iterator[None]:
+        """Choose for the code inside; None keeps the actor's own choice."""
+        token = _strict.set(strict)
+        try:
+            yield
+        finally:
+            _strict.reset(token)
+
+    def post(self, deliver: Callable[[], None]) -> None:
+        """Deliver now, or when everything before it was delivered and the state it reflects is durable.
+
+        When the write fails the delivery stays queued behind the next attempt. Never waits.
+        """
+        if self.gated:
+            self._waiting.append((self._saver.request(immediate=True), deliver))
+        elif self._waiting:
+            self._waiting.append((self._waiting[-1][0], deliver))
+        else:
+            deliver()
+
+    async def settled(self) -> None:
+        """Return when everything the caller did so far may be seen by others.
+
+        Raises:
+            StorageError: The state could not be stored; the caller must not tell anybody.
+        """
+        if self.gated:
+            await self._saver.request_and_wait()
+        elif self._waiting:
+            await self._saver.completion(self._waiting[-1][0])
+
+    def discard(self) -> int:
+        """Forget what still waits, because its state will never be durable; returns how many that were."""
+        count = len(self._waiting)
+        self._waiting.clear()
+        return count
+
+    def _release(self, completed: int) -> None:
+        while self._waiting and self._waiting[0][0] <= completed:
+            _, deliver = self._waiting.popleft()
+            try:
+                deliver()
+            except Exception:  # one broken transport must not keep the others from their messages
+                log.exception("a message could not be handed over")

@@ -1,0 +1,217 @@
+"""Writes one actor's snapshot: when, and only if its bytes changed (actor-runtime 2.5).
+
+Invariants
+    Writes of one actor are serial. A request is complete only after a capture that began after it.
+    Nothing is encoded before a save is due: a call that changes nothing costs nothing here.
+    A failed write keeps everything dirty and is retried with back-off; requests that waited are told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from rivetkit_core.actor.work import WorkKind, WorkRegistry
+from rivetkit_core.clock import Clock, Timer
+from rivetkit_core.errors import RivetError, StorageError
+from rivetkit_core.host.port import ActorStorage
+from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, encode_actor
+
+log = logging.getLogger("rivetkit.actor")
+
+_FIRST_RETRY = 0.1
+
+
+class Saver:
+    """Saves on request, at most every ``interval`` seconds unless a request is immediate.
+
+    ``capture`` gives the current state's bytes; ``busy`` tells whether user code is running that may
+    change state after a save, in which case another save follows one interval later.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage: ActorStorage,
+        clock: Clock,
+        work: WorkRegistry,
+        interval: float,
+        capture: Callable[[], bytes],
+        busy: Callable[[], bool],
+    ) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._work = work
+        self._interval = interval
+        self._capture = capture
+        self._busy = busy
+        self._record = ActorRecord(input=None, has_initialized=False, state=b"")
+        self._requested = 0
+        self._completed = 0
+        self._immediate = False
+        self._due: float | None = None
+        self._timer: Timer | None = None
+        self._running = False
+        self._failures = 0
+        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._last_save_at: float | None = None
+        self.on_complete: Callable[[int], None] | None = None
+
+    @property
+    def saved(self) -> ActorRecord:
+        """The record as storage has it."""
+        return self._record
+
+    def adopt(self, record: ActorRecord) -> None:
+        """Start from a record that storage already holds."""
+        self._record = record
+
+    async def write(self, record: ActorRecord) -> None:
+        """Store a whole record now; for startup, before anything else can save.
+
+        Raises:
+            StorageError: Nothing was written.
+        """
+        await self._storage.apply({ACTOR_KEY: encode_actor(record)})
+        self._record = record
+        self._last_save_at = self._clock.monotonic()
+
+    def request(self, *, immediate: bool = False, max_wait: float | None = None) -> int:
+        """Ask for a save; returns the request's revision. Never waits, never raises."""
+        self._requested += 1
+        delay = 0.0 if immediate else self._delay(max_wait)
+        self._schedule(delay, immediate=immediate)
+        return self._requested
+
+    async def request_and_wait(self) -> None:
+        """Ask for a save now and wait until it is durable. Cancelling stops the waiting only.
+
+        Raises:
+            StorageError: The write failed; it is retried in the background.
+        """
+        await self.completion(self.request(immediate=True))
+
+    def completion(self, revision: int) -> asyncio.Future[None]:
+        """A future for a revision that ``request`` returned: done when durable, or StorageError.
+
+        Completions resolve in the order of their revisions.
+        """
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if revision <= self._completed:
+            waiter.set_result(None)
+        else:
+            self._waiters.append((revision, waiter))
+        return waiter
+
+    async def finish(self) -> None:
+        """Save what there is one last time, whether or not anybody asked, and stop the timer.
+
+        Raises:
+            StorageError: The write failed; the previous record is untouched.
+        """
+        self._cancel_timer()
+        self._requested += 1
+        captured = self._requested
+        try:
+            await self._write_if_changed()
+        except StorageError as failure:
+            self._fail_waiters(failure)
+            raise
+        self._complete(captured)
+
+    def abandon(self) -> None:
+        """Drop the timer and every waiter without writing; for a failed start."""
+        self._cancel_timer()
+        self._fail_waiters(StorageError("storage", "unavailable"))
+
+    def _delay(self, max_wait: float | None) -> float:
+        if self._last_save_at is None:
+            delay = self._interval
+        else:
+            delay = max(0.0, self._interval - (self._clock.monotonic() - self._last_save_at))
+        return delay if max_wait is None else min(delay, max_wait)
+
+    def _schedule(self, delay: float, *, immediate: bool) -> None:
+        if immediate:
+            self._immediate = True
+            if not self._running:
+                self._cancel_timer()
+                self._start()
+            return
+        due = self._clock.monotonic() + delay
+        if self._running or (self._due is not None and self._due <= due):
+            return
+        self._cancel_timer()
+        self._due = due
+        self._timer = self._clock.call_later(delay, self._start)
+
+    def _start(self) -> None:
+        self._timer = self._due = None
+        if self._running:
+            return
+        self._running = True
+        try:
+            self._work.spawn(WorkKind.SAVE, self._run())
+        except RivetError:
+            self._running = False  # teardown began; the final save covers this request
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                self._immediate = False
+                captured = self._requested
+                try:
+                    await self._write_if_changed()
+                except StorageError as failure:
+                    self._retry_later(failure)
+                    return
+                self._failures = 0
+                self._complete(captured)
+                if not self._immediate:
+                    break
+        finally:
+            self._running = False
+        if self._requested > self._completed or self._busy():
+            self._schedule(self._delay(None), immediate=False)
+
+    async def _write_if_changed(self) -> None:
+        state = self._capture()
+        if state == self._record.state:
+            return
+        record = ActorRecord(
+            input=self._record.input,
+            has_initialized=self._record.has_initialized,
+            state=state,
+            scheduled_events=self._record.scheduled_events,
+        )
+        await self.write(record)
+
+    def _retry_later(self, failure: StorageError) -> None:
+        self._failures += 1
+        delay = min(_FIRST_RETRY * 2 ** min(self._failures - 1, 10), max(self._interval, _FIRST_RETRY))
+        log.error("state could not be saved, trying again in %.1f s: %s", delay, failure)
+        self._fail_waiters(failure)
+        self._running = False
+        self._schedule(delay, immediate=False)
+
+    def _complete(self, revision: int) -> None:
+        self._completed = max(self._completed, revision)
+        if self.on_complete is not None:
+            self.on_complete(self._completed)
+        while self._waiters and self._waiters[0][0] <= self._completed:
+            _, waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _fail_waiters(self, failure: StorageError) -> None:
+        while self._waiters:
+            _, waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(failure)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._due = None

@@ -1,0 +1,422 @@
+"""One generation of an actor: start, dispatch, stop (actor-runtime 3, 4 and 5).
+
+    LOADING --start--> STARTED --stop--> SLEEP_GRACE ----> SLEEP_FINALIZE --> TERMINATED
+        \\                 \\------stop--> DESTROY_GRACE --> DESTROYING ------/
+         \\----failed start--------------------------------------------------/
+
+Invariants
+    Only this file changes ``lifecycle``.
+    No client code runs before ``has_initialized`` is durable.
+    Every accepted dispatch gets exactly one answer, and errors leave here as clients may see them.
+    Actions run concurrently, with no lock: a lock would deadlock an action that another one must release.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import enum
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+
+from rivetkit_core.actor.access import GatedAccess
+from rivetkit_core.actor.connections import Connection, Connections, ConnectionSink
+from rivetkit_core.actor.context import ActorContext, ActorIdentity
+from rivetkit_core.actor.factory import ActionSpec, ActorFactory, ActorInstance
+from rivetkit_core.actor.observer import StateObserver
+from rivetkit_core.actor.outbox import Outbox
+from rivetkit_core.actor.saver import Saver
+from rivetkit_core.actor.work import WorkKind, WorkRegistry
+from rivetkit_core.clock import Clock
+from rivetkit_core.entropy import Entropy
+from rivetkit_core.errors import RivetError, StorageError, error, find, masked, rebuild
+from rivetkit_core.host.port import ActorAccess, ActorStorage
+from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
+
+_CANCELLED_WORK_LIMIT = 5.0
+
+starting: contextvars.ContextVar[str | None] = contextvars.ContextVar("rivetkit_starting", default=None)
+"""The actor whose startup hooks the current code runs in; calling it from there could never end."""
+
+
+class Lifecycle(enum.Enum):
+    """Where a generation is; names as in the reference."""
+
+    LOADING = "loading"
+    STARTED = "started"
+    SLEEP_GRACE = "sleep_grace"
+    DESTROY_GRACE = "destroy_grace"
+    SLEEP_FINALIZE = "sleep_finalize"
+    DESTROYING = "destroying"
+    TERMINATED = "terminated"
+
+
+class StopKind(enum.Enum):
+    """Why a generation ends: to be started again from storage, or for good."""
+
+    SLEEP = "sleep"
+    DESTROY = "destroy"
+
+
+_REFUSALS = {
+    Lifecycle.LOADING: "actor.not_ready",
+    Lifecycle.SLEEP_GRACE: "actor.stopping",
+    Lifecycle.SLEEP_FINALIZE: "actor.stopping",
+    Lifecycle.DESTROY_GRACE: "actor.destroying",
+    Lifecycle.DESTROYING: "actor.destroying",
+    Lifecycle.TERMINATED: "actor.stopping",
+}
+
+
+class ActorTask:
+    """Owns everything one generation runs. Made by the registry, started once, stopped once."""
+
+    def __init__(
+        self,
+        factory: ActorFactory,
+        identity: ActorIdentity,
+        *,
+        storage: ActorStorage,
+        access: ActorAccess,
+        clock: Clock,
+        entropy: Entropy,
+        request_destroy: Callable[[], None],
+        expose_errors: bool = False,
+    ) -> None:
+        self.factory = factory
+        self.identity = identity
+        self.lifecycle = Lifecycle.LOADING
+        config = factory.config
+        self._config = config
+        self._clock = clock
+        self._storage = storage
+        self._expose_errors = expose_errors
+        self._accepted = 0
+        self.work = WorkRegistry()
+        self._saver = Saver(
+            storage=storage,
+            clock=clock,
+            work=self.work,
+            interval=config.state_save_interval,
+            capture=self._capture,
+            busy=lambda: self.work.active > 0,
+        )
+        self.outbox = Outbox(self._saver, strict=config.durability == "strict")
+        self.connections = Connections(
+            instance=lambda: self._instance,
+            config=config,
+            clock=clock,
+            entropy=entropy,
+            work=self.work,
+            outbox=self.outbox,
+            touched=self._touched,
+        )
+        self.context = ActorContext(
+            identity=identity,
+            config=config,
+            clock=clock,
+            entropy=entropy,
+            access=GatedAccess(access, self.outbox),
+            connections=self.connections,
+            saver=self._saver,
+            observer=lambda: self._observer,
+            request_destroy=request_destroy,
+        )
+        self._observer: StateObserver | None = None
+        self._instance: ActorInstance = factory.create(self.context)
+        if self._instance.has_state and self._instance.observes_state:
+            self._observer = StateObserver(
+                work=self.work, capture=self._capture, callback=self._instance.on_state_change
+            )
+
+    # --- start ----------------------------------------------------------------------------------
+
+    async def start(self, input: bytes | None) -> None:
+        """Load or create the state, run the startup hooks and accept dispatch (3.1).
+
+        ``input`` counts only if storage has none. On failure nothing runs any more, and storage still says
+        "not initialized" if it did before, so that the next start is a first start again.
+
+        Raises:
+            RivetError: ``actor.start_failed``, or the public error a startup hook raised.
+        """
+        token = starting.set(self.identity.actor_id)
+        try:
+            await self._start(input)
+        except BaseException as failure:
+            self.lifecycle = Lifecycle.TERMINATED
+            self.context.abort()
+            self._saver.abandon()
+            self.work.close()
+            self.work.cancel_all()
+            await self._join_cancelled()
+            if isinstance(failure, asyncio.CancelledError):
+                raise
+            seen = self._explain_start(failure)
+            if seen is failure:
+                raise
+            raise seen from failure
+        finally:
+            starting.reset(token)
+
+    async def _start(self, input: bytes | None) -> None:
+        instance, config = self._instance, self._config
+        record = await self._load(input)
+        self._saver.adopt(record)
+        self.context.input = record.input
+        if record.has_initialized:
+            await self._restore(record)
+        else:
+            await self._create(record)
+        await self._bounded("create_vars", config.create_vars_timeout, instance.create_vars())
+        await self._bounded("on_wake", config.on_wake_timeout, instance.on_wake())
+        self.lifecycle = Lifecycle.STARTED
+        self.context.started = True
+        if not record.has_initialized:
+            await self._saver.request_and_wait()  # hooks after creation may have changed state
+        self._touched()
+
+    async def _load(self, input: bytes | None) -> ActorRecord:
+        stored = (await self._storage.load([ACTOR_KEY])).get(ACTOR_KEY)
+        if stored is None:
+            return ActorRecord(input=input, has_initialized=False, state=b"")
+        return decode_actor(stored)
+
+    async def _create(self, record: ActorRecord) -> None:
+        instance, config = self._instance, self._config
+        if instance.has_state:
+            created = instance.create_state(record.input)
+            await self._bounded("create_state", config.create_state_timeout, created)
+            self._reset_observer()
+        await self._bounded("on_create", config.on_create_timeout, instance.on_create(record.input))
+        await self._saver.write(replace(record, has_initialized=True, state=self._capture()))
+
+    async def _restore(self, record: ActorRecord) -> None:
+        instance = self._instance
+        if not instance.has_state:
+            return
+        if record.state:
+            instance.restore_state(record.state)
+        else:  # an earlier generation was initialized while its class had no state
+            created = instance.create_state(record.input)
+            await self._bounded("create_state", self._config.create_state_timeout, created)
+            await self._saver.write(replace(record, state=self._capture()))
+        self._reset_observer()
+
+    # --- dispatch -------------------------------------------------------------------------------
+
+    async def open_connection(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
+        """Run the connect hooks in the current task and admit the connection (9.2).
+
+        Raises:
+            RivetError: As a client may see it: refused, timed out, or the actor takes no connections.
+        """
+        with self._dispatch("connect"):
+            conn = await self.connections.open(params, sink)
+            await self.outbox.settled()
+            return conn
+
+    def close_connection(self, conn: Connection) -> None:
+        """The other side is gone: let ``on_disconnect`` run in the background. Idempotent."""
+        self.connections.remove(conn)
+
+    async def run_action(self, name: str, args: bytes, conn: Connection) -> bytes:
+        """Run an action in the current task and return its output when it may be seen (4.7).
+
+        Raises:
+            RivetError: As a client may see it. The traceback of anything unexpected is in the log.
+        """
+        with self._dispatch(name):
+            spec = self.factory.actions.get(name)
+            if spec is None:
+                raise error("actor.action_not_found", name=name)
+            with self.outbox.durability(None if spec.durability is None else spec.durability == "strict"):
+                try:
+                    return await self._budgeted(name, args, conn, spec)
+                finally:
+                    self._touched()
+                    await self.outbox.settled()
+
+    async def call(self, name: str, args: bytes, params: bytes | None) -> bytes:
+        """Run an action over a connection of its own, as HTTP and in-process callers do.
+
+        Raises:
+            RivetError: As a client may see it.
+        """
+        conn = await self.open_connection(params, None)
+        try:
+            return await self.run_action(name, args, conn)
+        finally:
+            self.close_connection(conn)
+
+    async def call_detached(self, name: str, args: bytes, params: bytes | None) -> bytes:
+        """``call`` in a task of this actor: cancelling the caller does not stop the action."""
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        async def run() -> None:
+            try:
+                output = await self.call(name, args, params)
+            except RivetError as failure:
+                if not answer.done():
+                    answer.set_exception(failure)
+                    answer.exception()  # the caller may be gone
+            else:
+                if not answer.done():
+                    answer.set_result(output)
+
+        task = self.work.spawn(WorkKind.ACTION, run())
+        task.add_done_callback(lambda _: answer.cancel())
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if task.done():
+                raise self._stamped(error("actor.dropped_reply")) from None
+            raise
+
+    async def _budgeted(self, name: str, args: bytes, conn: Connection, spec: ActionSpec) -> bytes:
+        budget = self._config.action_timeout if spec.timeout is None else spec.timeout
+        try:
+            async with self._clock.timeout(budget) as bound:
+                return await self._instance.run_action(name, args, conn)
+        except TimeoutError:
+            if bound.expired():
+                raise error("actor.action_timed_out") from None
+            raise
+
+    @contextlib.contextmanager
+    def _dispatch(self, operation: str) -> Iterator[None]:
+        """Admission, accounting and error translation around client work (4.2, 4.4)."""
+        self._admit(operation)
+        self._accepted += 1
+        try:
+            with self.work.region(), self.outbox.durability(None):
+                yield
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or not self.work.was_cancelled(task):
+                raise
+            task.uncancel()
+            raise self._stamped(error("actor.aborted")) from None
+        except Exception as failure:
+            seen = self._explain(operation, failure)
+            if seen is failure:
+                raise
+            raise seen from failure
+        finally:
+            self._accepted -= 1
+
+    def _admit(self, operation: str) -> None:
+        if self.context.destroy_requested:
+            raise self._stamped(error("actor.destroying"))
+        if self.lifecycle is not Lifecycle.STARTED:
+            raise self._stamped(error(_REFUSALS[self.lifecycle]))
+        capacity = self._config.dispatch_inbox_capacity
+        if self._accepted >= capacity:
+            full = error("actor.overloaded", channel="dispatch_inbox", capacity=capacity, operation=operation)
+            raise self._stamped(full)
+
+    # --- stop -----------------------------------------------------------------------------------
+
+    async def stop(self, kind: StopKind) -> None:
+        """Finish accepted work within the grace period, save, and release everything (5.4 to 5.6).
+
+        Raises:
+            StorageError: The final state could not be saved; storage keeps the previous one.
+        """
+        destroying = kind is StopKind.DESTROY
+        self.lifecycle = Lifecycle.DESTROY_GRACE if destroying else Lifecycle.SLEEP_GRACE
+        self.context.abort()
+        try:
+            async with self._clock.timeout(self._config.shutdown_grace_period):
+                if destroying:
+                    await self._run_on_destroy()
+                await self.work.wait_idle()
+                self._close_connections(kind)
+                await self.work.wait_idle()
+        except TimeoutError:
+            cancelled = self.work.cancel_all()
+            self.context.log.warning("shutdown grace period is over, cancelled %d tasks", cancelled)
+            await self._join_cancelled()
+            self._close_connections(kind)
+        self.lifecycle = Lifecycle.DESTROYING if destroying else Lifecycle.SLEEP_FINALIZE
+        try:
+            await self._finalize(destroying)
+        finally:
+            self.lifecycle = Lifecycle.TERMINATED
+
+    def _close_connections(self, kind: StopKind) -> None:
+        # Clients take ws.going_away as a reason to come back, and an empty one after destroy.
+        code, reason = (1000, "") if kind is StopKind.DESTROY else (1001, "ws.going_away")
+        self.connections.close_all(code, reason)
+
+    async def _run_on_destroy(self) -> None:
+        budget = self._config.on_destroy_timeout or self._config.shutdown_grace_period
+        try:
+            await self._bounded("on_destroy", budget, self._instance.on_destroy())
+        except Exception:
+            self.context.log.exception("on_destroy failed")
+
+    async def _finalize(self, destroying: bool) -> None:
+        self.work.close()
+        await self._join_cancelled()
+        if destroying:
+            self._saver.abandon()
+        else:
+            await self._saver.finish()
+        lost = self.outbox.discard()
+        if lost:
+            self.context.log.warning("%d outgoing messages were dropped: their state was not stored", lost)
+
+    async def _join_cancelled(self) -> None:
+        try:
+            async with self._clock.timeout(_CANCELLED_WORK_LIMIT):
+                await self.work.wait_idle()
+        except TimeoutError:
+            self.context.log.error("work ignored its cancellation and was left behind")
+
+    # --- shared ---------------------------------------------------------------------------------
+
+    def _capture(self) -> bytes:
+        return self._instance.encode_state() if self._instance.has_state else b""
+
+    def _touched(self) -> None:
+        """User code ran, so state may have changed; whether it did is found out when it matters."""
+        if not self._instance.has_state:
+            return
+        self._saver.request()
+        if self._observer is not None:
+            self._observer.look()
+
+    def _reset_observer(self) -> None:
+        if self._observer is not None:
+            self._observer.reset()
+
+    async def _bounded(self, hook: str, timeout: float, work: Awaitable[None]) -> None:
+        try:
+            async with self._clock.timeout(timeout) as bound:
+                await work
+        except TimeoutError:
+            if bound.expired():
+                raise error("actor.callback_timed_out", callback=hook, timeout=timeout) from None
+            raise
+
+    def _explain(self, operation: str, failure: Exception) -> RivetError:
+        known = find(failure)
+        if known is None:
+            self.context.log.error("%s failed", operation, exc_info=failure)
+        elif isinstance(known, StorageError):
+            self.context.log.error("%s was not acknowledged: %s", operation, known)
+        return self._stamped(masked(failure, expose=self._expose_errors))
+
+    def _explain_start(self, failure: BaseException) -> RivetError:
+        self.context.log.error("the actor failed to start", exc_info=failure)
+        seen = masked(failure, expose=self._expose_errors)
+        if (seen.group, seen.code) == ("rivetkit", "internal_error"):
+            seen = rebuild("actor", "start_failed", None, seen.metadata)
+        return self._stamped(seen)
+
+    def _stamped(self, failure: RivetError) -> RivetError:
+        if failure.actor is None:
+            failure.actor = self.identity.specifier
+        return failure

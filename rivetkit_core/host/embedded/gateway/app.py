@@ -1,0 +1,201 @@
+"""The ASGI application: routes requests to the manager API and to actors (client-protocol 1 and 9).
+
+Errors from here are JSON whatever the caller's encoding; errors of an actor are in the caller's. Every
+answer below ``/gateway`` carries a ray id, with which a client can be found in the log.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from rivetkit_core._version import VERSION
+from rivetkit_core.actor.task import ActorTask
+from rivetkit_core.edge.http import HttpRequest, serve_http
+from rivetkit_core.entropy import new_uuid
+from rivetkit_core.errors import RivetError, masked, status_of
+from rivetkit_core.host.embedded.gateway import cors
+from rivetkit_core.host.embedded.gateway.asgi import (
+    AsgiApp,
+    Head,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    read_head,
+    respond,
+)
+from rivetkit_core.host.embedded.gateway.auth import TokenGuard, header_tokens
+from rivetkit_core.host.embedded.gateway.manager import Manager
+from rivetkit_core.host.embedded.gateway.sockets import SocketGateway
+from rivetkit_core.host.embedded.gateway.targets import header_target, is_gateway_path, is_ours, to_target
+from rivetkit_core.host.embedded.host import EmbeddedHost
+from rivetkit_core.wire.gateway_url import parse_gateway_path
+
+log = logging.getLogger("rivetkit.gateway")
+
+_BANNER = b"This is a RivetKit server. Connect to it with a RivetKit client.\n"
+
+
+class GatewayApp:
+    """One host as an ASGI application. Its lifespan opens and closes the host.
+
+    ``fallback`` gets every request that is not ours, pages for instance.
+    """
+
+    def __init__(
+        self, host: EmbeddedHost, *, token: str | None = None, fallback: AsgiApp | None = None
+    ) -> None:
+        self._host = host
+        self._fallback = fallback
+        self._guard = TokenGuard(token)
+        self._manager = Manager(host)
+        self._sockets = SocketGateway(host, self._guard)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "http" | "websocket":
+                await self._route(scope, receive, send)
+            case "lifespan":
+                await self._lifespan(receive, send)
+            case kind:
+                raise RuntimeError(f"unsupported ASGI scope {kind!r}")
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self._host.open()
+        except RivetError as failure:
+            await send({"type": "lifespan.startup.failed", "message": str(failure)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._host.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = read_head(scope)
+        if self._fallback is not None and not is_ours(head):
+            await self._fallback(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._sockets.serve(head, receive, send)
+        elif is_gateway_path(head.path) or head.text("x-rivet-target") is not None:
+            await self._gateway(head, receive, send)
+        else:
+            await self._control(head, receive, send)
+
+    # --- actors ---------------------------------------------------------------------------------
+
+    async def _gateway(self, head: Head, receive: Receive, send: Send) -> None:
+        if head.method == "OPTIONS":
+            await respond(send, 204, cors.gateway_preflight(head), b"")
+            return
+        ray = new_uuid(self._host.entropy)
+        headers: Headers = [*cors.gateway_headers(head), ("x-rivet-ray-id", ray)]
+        try:
+            actor, path = await self._reach(head)
+            request = HttpRequest(head.method, path, head.headers, await read_body(receive, head))
+        except RivetError as failure:
+            await self._gateway_error(failure, ray, headers, send)
+            return
+        response = await serve_http(actor, request)
+        specifier = actor.identity.specifier
+        headers += [
+            ("content-type", response.content_type),
+            ("x-rivet-actor", specifier.actor_id),
+            ("x-rivet-actor-generation", str(specifier.generation)),
+        ]
+        if (key := _header_safe(specifier.key)) is not None:
+            headers.append(("x-rivet-actor-key", key))
+        await respond(send, response.status, [*headers, *response.headers], response.body)
+
+    async def _reach(self, head: Head) -> tuple[ActorTask, str]:
+        parsed = parse_gateway_path(head.path, head.query) if is_gateway_path(head.path) else None
+        if parsed is None:
+            parsed = header_target(head)
+        self._guard.check(*header_tokens(head), parsed.token)
+        return await self._host.reach(to_target(parsed, self._host.namespace)), parsed.path
+
+    async def _gateway_error(self, failure: RivetError, ray: str, headers: Headers, send: Send) -> None:
+        seen = masked(failure)
+        status = status_of(seen.group, seen.code)
+        if status >= 500:
+            log.warning("gateway answered %s.%s", seen.group, seen.code, extra={"ray_id": ray})
+        headers = [
+            *headers,
+            ("content-type", "application/json"),
+            ("x-rivet-error", f"{seen.group}.{seen.code}"),
+        ]
+        await respond(send, status, headers, error_body(seen))
+
+    # --- control --------------------------------------------------------------------------------
+
+    async def _control(self, head: Head, receive: Receive, send: Send) -> None:
+        if head.method == "OPTIONS":
+            await respond(send, 200, cors.manager_preflight(head), b"")
+            return
+        headers = cors.manager_headers(head)
+        try:
+            status, content_type, body = 200, "application/json", await self._control_answer(head, receive)
+            if head.path == "/":
+                content_type = "text/plain; charset=utf-8"
+        except RivetError as failure:
+            seen = masked(failure)
+            status, content_type, body = (
+                status_of(seen.group, seen.code),
+                "application/json",
+                error_body(seen),
+            )
+        await respond(send, status, [*headers, ("content-type", content_type)], body)
+
+    async def _control_answer(self, head: Head, receive: Receive) -> bytes:
+        match head.method, head.path:
+            case "GET" | "HEAD", "/":
+                return _BANNER
+            case "GET" | "HEAD", "/health":
+                return _dump({"runtime": "rivetkit", "status": "ok", "version": VERSION})
+            case "GET" | "HEAD", "/metadata":
+                return _dump(self._metadata())
+            case _:
+                self._guard.check(*header_tokens(head))
+                return _dump(await self._manager.handle(head, await read_body(receive, head)))
+
+    def _metadata(self) -> dict[str, object]:
+        names = self._host.registry.factories
+        return {
+            "runtime": "rivetkit",
+            "version": VERSION,
+            "envoyProtocolVersion": 8,
+            "envoy": {"kind": {"normal": {}}, "version": 1},
+            "actorNames": {name: {"metadata": {}} for name in names},
+        }
+
+
+def error_body(failure: RivetError) -> bytes:
+    """A gateway error as JSON."""
+    fields: dict[str, object] = {
+        "group": failure.group,
+        "code": failure.code,
+        "message": failure.message,
+    }
+    if failure.metadata is not None:
+        fields["metadata"] = failure.metadata
+    if failure.actor is not None:
+        fields["actor"] = {
+            "actorId": failure.actor.actor_id,
+            "generation": failure.actor.generation,
+            "key": failure.actor.key,
+        }
+    return json.dumps(fields, default=str).encode()
+
+
+def _dump(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _header_safe(key: str) -> str | None:
+    """The key as a header value; keys that would break a header are left out (client-protocol 1.2)."""
+    if any(character in "\r\n\0" for character in key):
+        return None
+    return key.encode("utf-8", "replace").decode("latin-1")

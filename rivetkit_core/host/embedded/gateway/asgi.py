@@ -1,0 +1,137 @@
+"""Just enough ASGI: typed access to a scope, bounded bodies, whole answers, websockets as ``Socket``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import quote
+
+from rivetkit_core.edge.websocket import SocketClosed
+from rivetkit_core.errors import error
+
+Message = MutableMapping[str, Any]  # what the ASGI specification calls an event; keys depend on "type"
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[str, str]]
+
+MAX_BODY = 20 * 1024 * 1024
+_MAX_REASON = 123
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a request, below the mount point. ``path`` and ``query`` are as sent, still encoded."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, bytes]
+    subprotocols: tuple[str, ...]
+
+    def text(self, name: str) -> str | None:
+        """A header as text, or None."""
+        raw = self.headers.get(name)
+        return None if raw is None else raw.decode("latin-1")
+
+
+def read_head(scope: Scope) -> Head:
+    """Parse a scope into plain data; nothing below this line sees a scope."""
+    raw = cast("list[tuple[bytes, bytes]]", list(scope["headers"]))
+    headers: dict[str, bytes] = {}
+    for name, value in raw:
+        key = name.decode("latin-1").lower()
+        headers[key] = headers[key] + b", " + value if key in headers else value
+    return Head(
+        method=str(scope.get("method", "GET")),
+        path=_path(scope),
+        query=cast("bytes", scope.get("query_string", b"")).decode("latin-1"),
+        headers=headers,
+        subprotocols=tuple(cast("list[str]", scope.get("subprotocols") or [])),
+    )
+
+
+def _path(scope: Scope) -> str:
+    raw = cast("bytes | None", scope.get("raw_path"))
+    decoded = str(scope["path"])
+    path = quote(decoded, safe="/%:@!$&'()*+,;=~") if raw is None else raw.decode("latin-1")
+    mount = quote(str(scope.get("root_path", "")), safe="/%:@!$&'()*+,;=~").rstrip("/")
+    if mount and (path == mount or path.startswith(mount + "/")):
+        path = path[len(mount) :]
+    return path or "/"
+
+
+async def read_body(receive: Receive, head: Head) -> bytes:
+    """The whole request body.
+
+    Raises:
+        RivetError: ``guard.invalid_request_body`` above 20 MiB, as soon as that is known.
+    """
+    declared = head.text("content-length")
+    if declared is not None and declared.isdigit() and int(declared) > MAX_BODY:
+        raise error("guard.invalid_request_body", limit=MAX_BODY)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise error("request.invalid", reason="the client went away before its request was complete")
+        chunk = cast("bytes", message.get("body", b""))
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise error("guard.invalid_request_body", limit=MAX_BODY)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """Send one whole answer."""
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    if status != 204:
+        raw.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+class AsgiSocket:
+    """An accepted ASGI websocket as the edge's ``Socket``."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._closed = False
+
+    async def receive(self) -> bytes:
+        message = await self._receive()
+        if message["type"] != "websocket.receive":
+            self._closed = True
+            raise SocketClosed
+        text = cast("str | None", message.get("text"))
+        return text.encode() if text is not None else cast("bytes", message.get("bytes") or b"")
+
+    async def send(self, data: bytes, *, text: bool) -> None:
+        if self._closed:
+            raise SocketClosed
+        payload: Message = {"type": "websocket.send"}
+        if text:
+            payload["text"] = data.decode()
+        else:
+            payload["bytes"] = data
+        await self._transmit(payload)
+
+    async def close(self, code: int, reason: str) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        short = reason.encode()[:_MAX_REASON].decode(errors="ignore")
+        await self._transmit({"type": "websocket.close", "code": code, "reason": short})
+
+    async def _transmit(self, payload: Message) -> None:
+        try:
+            await self._send(payload)
+        except OSError:  # servers raise this, or a subclass, once the peer is gone (ASGI 2.4)
+            self._closed = True
+            raise SocketClosed from None

@@ -1,0 +1,236 @@
+"""The embedded host: finds, creates, starts and destroys actors of this process.
+
+Invariants
+    One placement row per live (name, key); the store decides who wins a race for it.
+    An actor whose very first start failed leaves nothing behind: its creation failed.
+    While an actor is being destroyed, whoever asks for it by key waits and then gets a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable
+
+from rivetkit_core.actor.context import ActorIdentity
+from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.task import ActorTask, StopKind
+from rivetkit_core.clock import Clock, time_ms
+from rivetkit_core.entropy import Entropy, new_actor_id
+from rivetkit_core.errors import RivetError, error
+from rivetkit_core.host.embedded.access import LocalAccess
+from rivetkit_core.host.embedded.store_port import ActorRow, HostStore
+from rivetkit_core.host.port import ActorKey, ById, ByKey, Target
+from rivetkit_core.registry import ActorRegistry
+from rivetkit_core.wire import actor_key
+from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor, encode_actor
+
+log = logging.getLogger("rivetkit.host")
+
+_PLACEMENT_ATTEMPTS = 16
+
+
+class EmbeddedHost:
+    """An engine in this process. ``open`` before use, ``close`` to save everything and stop."""
+
+    def __init__(
+        self,
+        factories: Iterable[ActorFactory],
+        *,
+        store: HostStore,
+        clock: Clock,
+        entropy: Entropy,
+        namespace: str = "default",
+        expose_errors: bool = False,
+    ) -> None:
+        self.namespace = namespace
+        self.clock = clock
+        self.entropy = entropy
+        self.store = store
+        self.registry = ActorRegistry(factories, clock)
+        self.access = LocalAccess(self)
+        self._expose_errors = expose_errors
+        self._placed: dict[tuple[str, ActorKey], str] = {}
+        self._destroying: dict[str, asyncio.Task[None]] = {}
+        self._owned: set[asyncio.Task[None]] = set()
+        self.is_open = False
+        self.is_closing = False
+
+    async def open(self) -> None:
+        """Open the store.
+
+        Raises:
+            StorageError: It is locked, damaged, newer than this release, or cannot be written.
+        """
+        await self.store.open()
+        self.is_open = True
+
+    async def close(self) -> int:
+        """Refuse new work, finish what was accepted, save and stop every actor, close the store. Idempotent.
+
+        Returns:
+            How many actors could not save their last changes; the log names them.
+        """
+        if not self.is_open or self.is_closing:
+            return 0
+        self.is_closing = True
+        unsaved = await self.registry.shut_down()
+        while self._owned:
+            await asyncio.wait(list(self._owned))
+        await self.store.close()
+        self.is_open = False
+        return unsaved
+
+    async def reach(self, target: Target) -> ActorTask:
+        """The running actor a target means, created and started as needed.
+
+        Raises:
+            RivetError: ``actor.not_found``, the failure of its start, or ``guard.shutting_down``.
+        """
+        actor_id = (
+            target.actor_id if isinstance(target, ById) else self._placed.get((target.name, target.key))
+        )
+        if actor_id is not None and (actor := self.registry.running(actor_id)) is not None:
+            return actor
+        self._require_open()
+        row = await self.place(target)
+        return await self.registry.reach(row.actor_id, lambda: self._launch(row))
+
+    async def place(self, target: Target) -> ActorRow:
+        """The placement of an actor, made if the target says so; does not start it.
+
+        Raises:
+            ActorNotFound: There is none.
+        """
+        for _ in range(_PLACEMENT_ATTEMPTS):
+            row = await self._find(target)
+            if row is None and isinstance(target, ByKey) and target.create:
+                row = await self._try_create(target)
+                if row is None:
+                    continue  # somebody else was faster: look again
+            if row is None:
+                raise error("actor.not_found")
+            destruction = self._destroying.get(row.actor_id)
+            if destruction is None:
+                return row
+            await asyncio.wait([destruction])
+        raise error("actor.destroyed_while_waiting_for_ready")
+
+    async def create(
+        self, name: str, key: ActorKey | None, *, input: bytes | None, region: str | None = None
+    ) -> ActorRow:
+        """Make a new actor and start it, so that a failing first start is the caller's error.
+
+        Raises:
+            RivetError: ``actor.duplicate_key``, ``actor.not_registered``, or what a startup hook raised.
+        """
+        self._require_open()
+        row = await self._insert(name, key, input)
+        await self.registry.reach(row.actor_id, lambda: self._launch(row))
+        return row
+
+    async def destroy(self, actor_id: str) -> None:
+        """Run ``on_destroy`` if the actor runs, delete everything it stored and free its key. Idempotent."""
+        self._request_destroy(actor_id)
+        await asyncio.wait([self._destroying[actor_id]])
+
+    def own(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Run a task that ``close`` waits for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._owned.add(task)
+        task.add_done_callback(self._owned_done)
+        return task
+
+    def _owned_done(self, task: asyncio.Task[None]) -> None:
+        self._owned.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            log.error("a background task of the host failed", exc_info=failure)
+
+    def _require_open(self) -> None:
+        if self.is_closing:
+            raise error("guard.shutting_down")
+        if not self.is_open:
+            raise error(
+                "registry.shut_down", "The registry is not running: open it, serve it, or use its lifespan"
+            )
+
+    async def _find(self, target: Target) -> ActorRow | None:
+        if isinstance(target, ById):
+            row = await self.store.find_by_id(target.actor_id)
+            return row if row is not None and row.destroy_ts is None else None
+        return await self.store.find_by_key(self.namespace, target.name, target.key)
+
+    async def _try_create(self, target: ByKey) -> ActorRow | None:
+        try:
+            return await self._insert(target.name, target.key, target.input)
+        except RivetError as failure:
+            if failure.code != "duplicate_key":
+                raise
+            return None
+
+    async def _insert(self, name: str, key: ActorKey | None, input: bytes | None) -> ActorRow:
+        self.registry.factory(name)
+        if key is not None:
+            _check_key(key)
+        row = ActorRow(
+            actor_id=new_actor_id(self.entropy),
+            name=name,
+            key=key,
+            namespace=self.namespace,
+            create_ts=time_ms(self.clock),
+        )
+        first = ActorRecord(input=input, has_initialized=False, state=b"")
+        await self.store.create_actor(row, {ACTOR_KEY: encode_actor(first)})
+        return row
+
+    async def _launch(self, row: ActorRow) -> ActorTask:
+        factory = self.registry.factory(row.name)
+        generation = await self.store.start_generation(row.actor_id, time_ms(self.clock))
+        identity = ActorIdentity(row.actor_id, row.name, row.key or (), generation)
+        storage = self.store.storage(row.actor_id)
+        actor = ActorTask(
+            factory,
+            identity,
+            storage=storage,
+            access=self.access,
+            clock=self.clock,
+            entropy=self.entropy,
+            request_destroy=lambda: self._request_destroy(row.actor_id),
+            expose_errors=self._expose_errors,
+        )
+        try:
+            await actor.start(None)
+        except RivetError:
+            await self._discard_stillborn(row)
+            raise
+        if row.key is not None:
+            self._placed[row.name, row.key] = row.actor_id
+        return actor
+
+    async def _discard_stillborn(self, row: ActorRow) -> None:
+        records = await self.store.storage(row.actor_id).load([ACTOR_KEY])
+        stored = records.get(ACTOR_KEY)
+        if stored is None or not decode_actor(stored).has_initialized:
+            await self.store.mark_destroyed(row.actor_id, time_ms(self.clock))
+
+    def _request_destroy(self, actor_id: str) -> None:
+        if actor_id not in self._destroying:
+            self._destroying[actor_id] = self.own(self._destroy(actor_id))
+
+    async def _destroy(self, actor_id: str) -> None:
+        try:
+            row = await self.store.find_by_id(actor_id)
+            if row is None or row.destroy_ts is not None:
+                return
+            await self.registry.stop(actor_id, StopKind.DESTROY)
+            await self.store.mark_destroyed(actor_id, time_ms(self.clock))
+            if row.key is not None:
+                self._placed.pop((row.name, row.key), None)
+        finally:
+            del self._destroying[actor_id]
+
+
+def _check_key(key: ActorKey) -> None:
+    size = len(actor_key.serialize(key).encode("utf-8", "surrogatepass"))
+    if size > actor_key.MAX_SERIALIZED:
+        raise error("actor.key_too_large", size=size, limit=actor_key.MAX_SERIALIZED)

@@ -1,0 +1,175 @@
+"""Serves an ASGI application with uvicorn: binding, signals, and an orderly end.
+
+uvicorn's own signal handling would close every websocket before actors could answer, and end the process
+by the signal. Here the first SIGINT or SIGTERM stops accepting, lets the application finish what it
+accepted, and the process exits 0; the second one gives up waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uvicorn
+import websockets.http11
+
+from rivetkit_core.host.embedded.gateway.asgi import AsgiApp
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+log = logging.getLogger("rivetkit.server")
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_MAX_FRAME = 32 * 1024 * 1024
+_MAX_HEADER_LINE = 256 * 1024
+_PING_INTERVAL = 25.0
+_BACKLOG = 2048
+
+
+class ServeError(Exception):
+    """The server cannot start; the message is one line and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen. ``fd`` is an inherited listening socket; then host and port are not used."""
+
+    host: str = "127.0.0.1"
+    port: int = 6420
+    fd: int | None = None
+
+
+def bind(address: Address) -> socket.socket:
+    """Open the listening socket.
+
+    Raises:
+        ServeError: The port is taken or not allowed, or the host name is unknown.
+    """
+    if address.fd is not None:
+        return socket.socket(fileno=address.fd)
+    try:
+        family, _, _, _, where = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        # With the protocol spelled out asyncio turns Nagle's algorithm off; without, an event followed by
+        # an answer waits 40 ms for the client's acknowledgement.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    except (OSError, OverflowError) as failure:
+        raise ServeError(f"cannot listen on {address.host}:{address.port}: {failure}") from failure
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        listener.listen(_BACKLOG)
+    except OSError as failure:
+        listener.close()
+        raise ServeError(_explain_bind(address, failure)) from failure
+    listener.setblocking(False)
+    return listener
+
+
+def _explain_bind(address: Address, failure: OSError) -> str:
+    where = f"{address.host}:{address.port}"
+    match failure.errno:
+        case errno.EADDRINUSE:
+            return f"{where} is in use: stop the other program, or choose another port with port=..."
+        case errno.EACCES:
+            return f"no permission to listen on {where}: choose a port above 1023 with port=..."
+        case errno.EADDRNOTAVAIL:
+            return f"{address.host} is not an address of this machine: choose another host=..."
+        case _:
+            return f"cannot listen on {where}: {failure.strerror or failure}"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the owner decides when it ends."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def stop_accepting(self) -> None:
+        for server in getattr(self, "servers", []):
+            server.close()
+
+
+async def serve(
+    app: AsgiApp,
+    listener: socket.socket,
+    *,
+    finish: Callable[[], Awaitable[None]],
+    handle_signals: bool = True,
+    on_ready: Callable[[], None] | None = None,
+) -> None:
+    """Serve until a signal or cancellation, then stop accepting, await ``finish``, and end.
+
+    ``finish`` runs while open connections can still be answered; it runs exactly once, also when serving
+    fails.
+    """
+    # websockets reads this limit from a module constant; connection parameters travel in a header and
+    # may fill one (client-protocol 9).
+    websockets.http11.MAX_LINE_LENGTH = max(websockets.http11.MAX_LINE_LENGTH, _MAX_HEADER_LINE)
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        ws_max_size=_MAX_FRAME,
+        ws_ping_interval=_PING_INTERVAL,
+        ws_ping_timeout=_PING_INTERVAL,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=5,
+        h11_max_incomplete_event_size=_MAX_HEADER_LINE,
+        server_header=False,
+    )
+    server = _Server(config)
+    stop = asyncio.Event()
+    async with _signals(stop, server) if handle_signals else contextlib.nullcontext():
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            if on_ready is not None:
+                on_ready()
+            await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            server.stop_accepting()
+            try:
+                await finish()
+            finally:
+                server.should_exit = True
+                await serving
+
+
+@contextlib.asynccontextmanager
+async def _signals(stop: asyncio.Event, server: _Server) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+
+    def received() -> None:
+        if stop.is_set():
+            log.warning("second signal: not waiting any longer")
+            server.force_exit = True
+        stop.set()
+
+    def fallback(_signal: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(received)
+
+    previous: dict[signal.Signals, object] = {}
+    try:
+        for number in _SIGNALS:
+            try:
+                loop.add_signal_handler(number, received)
+            except NotImplementedError:  # Windows has no loop signal handlers
+                previous[number] = signal.signal(number, fallback)
+        yield
+    finally:
+        for number in _SIGNALS:
+            if number not in previous:
+                loop.remove_signal_handler(number)

@@ -1,0 +1,157 @@
+"""Factories by name, and the actors that run in this process (actor-runtime 14.1).
+
+Invariants
+    At most one generation of an actor runs here at a time.
+    Whoever asks for an actor that is starting waits for that start; nobody starts it twice.
+    An actor that is stopping is waited for, then started anew by the caller that needs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.task import ActorTask, Lifecycle, StopKind, starting
+from rivetkit_core.clock import Clock
+from rivetkit_core.errors import RivetError, error
+
+log = logging.getLogger("rivetkit.registry")
+
+_WAITING_CAPACITY = 1024
+_READY_TIMEOUT = 30.0
+
+
+class ActorRegistry:
+    """The running actors. Hosts decide where an actor lives and call ``reach``."""
+
+    def __init__(self, factories: Iterable[ActorFactory], clock: Clock) -> None:
+        self.factories: Mapping[str, ActorFactory] = {factory.name: factory for factory in factories}
+        self._clock = clock
+        self._running: dict[str, ActorTask] = {}
+        self._starting: dict[str, asyncio.Task[ActorTask]] = {}
+        self._stopping: dict[str, asyncio.Task[None]] = {}
+        self._waiting: dict[str, int] = {}
+        self._shut_down = False
+        self._unsaved = 0
+
+    def factory(self, name: str) -> ActorFactory:
+        """The factory of an actor name.
+
+        Raises:
+            RivetError: ``actor.not_registered``.
+        """
+        found = self.factories.get(name)
+        if found is None:
+            raise error("actor.not_registered", actor_name=name, registered=sorted(self.factories))
+        return found
+
+    @property
+    def running_count(self) -> int:
+        return len(self._running)
+
+    def running(self, actor_id: str) -> ActorTask | None:
+        """The actor if it runs and takes work, without waiting."""
+        actor = self._running.get(actor_id)
+        return actor if actor is not None and actor.lifecycle is Lifecycle.STARTED else None
+
+    async def reach(self, actor_id: str, launch: Callable[[], Awaitable[ActorTask]]) -> ActorTask:
+        """The running actor; ``launch`` makes and starts it when it does not run.
+
+        Cancelling stops the waiting, not the start.
+
+        Raises:
+            RivetError: The start failed, ``guard.actor_ready_timeout`` after 30 s, ``actor.overloaded`` when
+                too many callers wait already, ``actor.not_ready`` when an actor calls itself while starting.
+        """
+        actor = self.running(actor_id)
+        if actor is not None:
+            return actor
+        if starting.get() == actor_id:
+            log.warning("actor %s calls itself from a startup hook", actor_id)
+            raise error("actor.not_ready")
+        self._enter_waiting(actor_id)
+        try:
+            async with self._clock.timeout(_READY_TIMEOUT):
+                return await self._start_or_join(actor_id, launch)
+        except TimeoutError:
+            raise error("guard.actor_ready_timeout", timeout=_READY_TIMEOUT) from None
+        finally:
+            self._leave_waiting(actor_id)
+
+    async def stop(self, actor_id: str, kind: StopKind) -> None:
+        """Stop a running actor; returns when it has ended. Does nothing for one that does not run.
+
+        Failures of the final save are logged. Cancelling stops the waiting, not the stopping.
+        """
+        joined = self._starting.get(actor_id)
+        if joined is not None:
+            await asyncio.wait([joined])
+        stopping = self._stopping.get(actor_id)
+        if stopping is None:
+            actor = self._running.get(actor_id)
+            if actor is None:
+                return
+            stopping = asyncio.create_task(self._stop(actor, kind))
+            self._stopping[actor_id] = stopping
+        await asyncio.shield(stopping)
+
+    async def shut_down(self) -> int:
+        """Refuse new actors and stop every running one, all at once; returns how many could not save."""
+        self._shut_down = True
+        if self._starting:
+            await asyncio.wait(list(self._starting.values()))
+        await asyncio.gather(*(self.stop(actor_id, StopKind.SLEEP) for actor_id in tuple(self._running)))
+        return self._unsaved
+
+    async def _start_or_join(self, actor_id: str, launch: Callable[[], Awaitable[ActorTask]]) -> ActorTask:
+        while (stopping := self._stopping.get(actor_id)) is not None:
+            await asyncio.shield(stopping)
+        actor = self._running.get(actor_id)
+        if actor is not None:
+            return actor
+        start = self._starting.get(actor_id)
+        if start is None:
+            if self._shut_down:
+                raise error("guard.shutting_down")
+            # A context of its own: the actor outlives the call that happened to wake it.
+            start = asyncio.create_task(self._start(actor_id, launch), context=contextvars.Context())
+            self._starting[actor_id] = start
+        return await asyncio.shield(start)
+
+    async def _start(self, actor_id: str, launch: Callable[[], Awaitable[ActorTask]]) -> ActorTask:
+        try:
+            actor = await launch()
+            self._running[actor_id] = actor
+            return actor
+        finally:
+            del self._starting[actor_id]
+
+    async def _stop(self, actor: ActorTask, kind: StopKind) -> None:
+        actor_id = actor.identity.actor_id
+        try:
+            await actor.stop(kind)
+        except RivetError as failure:
+            self._unsaved += 1
+            log.error("actor %s stopped without saving its last changes: %s", actor_id, failure)
+        finally:
+            if self._running.get(actor_id) is actor:
+                del self._running[actor_id]
+            del self._stopping[actor_id]
+
+    def _enter_waiting(self, actor_id: str) -> None:
+        count = self._waiting.get(actor_id, 0)
+        if count >= _WAITING_CAPACITY:
+            raise error(
+                "actor.overloaded", channel="start_inbox", capacity=_WAITING_CAPACITY, operation="reach"
+            )
+        self._waiting[actor_id] = count + 1
+
+    def _leave_waiting(self, actor_id: str) -> None:
+        count = self._waiting[actor_id] - 1
+        if count:
+            self._waiting[actor_id] = count
+        else:
+            del self._waiting[actor_id]

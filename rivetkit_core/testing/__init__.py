@@ -1,0 +1,7 @@
+"""Fakes that ship with the library and pass the contract suites of the real parts."""
+
+from rivetkit_core.testing.clock import FakeClock as FakeClock
+from rivetkit_core.testing.clock import settle as settle
+from rivetkit_core.testing.store import MemoryStore as MemoryStore
+
+__all__ = ["FakeClock", "MemoryStore", "settle"]

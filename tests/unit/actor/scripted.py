@@ -1,0 +1,208 @@
+"""An actor made of plain callables, and a world of fakes to run it in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from rivetkit_core.actor.connections import Connection, OutgoingEvent
+from rivetkit_core.actor.context import ActorContext, ActorIdentity
+from rivetkit_core.actor.factory import ActionSpec, ActorFactory
+from rivetkit_core.actor.task import ActorTask
+from rivetkit_core.config import ActorConfig
+from rivetkit_core.entropy import SeededEntropy
+from rivetkit_core.errors import RivetError, error
+from rivetkit_core.host.port import ActorKey, Link, Target
+from rivetkit_core.testing import FakeClock, MemoryStore
+from rivetkit_core.wire import cbor
+from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
+
+Hook = Callable[["Scripted"], Awaitable[None]]
+ConnHook = Callable[["Scripted", Connection], Awaitable[None]]
+Handler = Callable[["Scripted", list[object]], Awaitable[object]]
+
+
+@dataclass
+class Script:
+    """What the actor does. Hooks that are absent do nothing."""
+
+    actions: Mapping[str, Handler] = field(default_factory=dict[str, Handler])
+    specs: Mapping[str, ActionSpec] = field(default_factory=dict[str, ActionSpec])
+    hooks: Mapping[str, Hook] = field(default_factory=dict[str, Hook])
+    conn_hooks: Mapping[str, ConnHook] = field(default_factory=dict[str, ConnHook])
+    config: ActorConfig = field(default_factory=ActorConfig)
+    has_state: bool = True
+    first_state: object = 0
+
+
+class Scripted:
+    """``ActorInstance`` over a ``Script``; ``log`` keeps the order in which things were called."""
+
+    def __init__(self, script: Script, context: ActorContext, log: list[str]) -> None:
+        self.script = script
+        self.context = context
+        self.log = log
+        self.state: object = None
+        self.encodings = 0
+
+    @property
+    def has_state(self) -> bool:
+        return self.script.has_state
+
+    @property
+    def observes_state(self) -> bool:
+        return "on_state_change" in self.script.hooks
+
+    async def create_state(self, input: bytes | None) -> None:
+        given = None if input is None else cbor.decode(input)
+        self.state = self.script.first_state if given is None else given
+        await self._hook("create_state")
+
+    def restore_state(self, state: bytes) -> None:
+        self.log.append("restore_state")
+        self.state = cbor.decode(state)
+
+    def encode_state(self) -> bytes:
+        self.encodings += 1
+        return cbor.encode(self.state)
+
+    async def create_vars(self) -> None:
+        await self._hook("create_vars")
+
+    async def on_create(self, input: bytes | None) -> None:
+        await self._hook("on_create")
+
+    async def on_wake(self) -> None:
+        await self._hook("on_wake")
+
+    async def on_destroy(self) -> None:
+        await self._hook("on_destroy")
+
+    async def on_state_change(self) -> None:
+        await self._hook("on_state_change")
+
+    async def before_connect(self, conn: Connection) -> None:
+        await self._conn_hook("before_connect", conn)
+
+    async def create_conn_state(self, conn: Connection) -> None:
+        await self._conn_hook("create_conn_state", conn)
+
+    async def on_connect(self, conn: Connection) -> None:
+        await self._conn_hook("on_connect", conn)
+
+    async def on_disconnect(self, conn: Connection) -> None:
+        await self._conn_hook("on_disconnect", conn)
+
+    async def run_action(self, name: str, args: bytes, conn: Connection | None) -> bytes:
+        handler = self.script.actions[name]
+        return cbor.encode(await handler(self, cast("list[object]", cbor.decode(args))))
+
+    async def _hook(self, name: str) -> None:
+        self.log.append(name)
+        if name in self.script.hooks:
+            await self.script.hooks[name](self)
+
+    async def _conn_hook(self, name: str, conn: Connection) -> None:
+        self.log.append(name)
+        if name in self.script.conn_hooks:
+            await self.script.conn_hooks[name](self, conn)
+
+
+class NoAccess:
+    """An actor that calls nobody."""
+
+    async def resolve(self, target: Target) -> str:
+        raise error("actor.not_found")
+
+    async def create(self, name: str, key: ActorKey, *, input: bytes | None, region: str | None) -> str:
+        raise error("actor.not_found")
+
+    async def call(self, target: Target, action: str, args: bytes, *, params: bytes | None) -> bytes:
+        raise error("actor.not_found")
+
+    async def connect(self, target: Target, *, params: bytes | None) -> Link:
+        raise error("actor.not_found")
+
+    async def aclose(self) -> None: ...
+
+
+class RecordingSink:
+    """A connection's transport that keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, object]] = []
+        self.closed: tuple[int, str] | None = None
+
+    def send_event(self, event: OutgoingEvent) -> None:
+        self.events.append((event.message.name, cbor.decode(event.message.args)))
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+
+
+class World:
+    """One actor id with its storage, across any number of generations."""
+
+    ACTOR_ID = "actor1"
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.clock = FakeClock()
+        self.store = MemoryStore()
+        self.log: list[str] = []
+        self.generation = 0
+        self.destroy_requests = 0
+        self.instance: Scripted
+
+    def task(self) -> ActorTask:
+        """The next generation, not started."""
+        self.generation += 1
+
+        def create(context: ActorContext) -> Scripted:
+            self.instance = Scripted(self.script, context, self.log)
+            return self.instance
+
+        names = {name: self.script.specs.get(name, ActionSpec()) for name in self.script.actions}
+        factory = ActorFactory(name="scripted", create=create, actions=names, config=self.script.config)
+        return ActorTask(
+            factory,
+            ActorIdentity(self.ACTOR_ID, "scripted", ("a", "b/c"), self.generation),
+            storage=self.store.storage(self.ACTOR_ID),
+            access=NoAccess(),
+            clock=self.clock,
+            entropy=SeededEntropy(self.generation),
+            request_destroy=self._destroy_requested,
+        )
+
+    async def started(self, input: object = None) -> ActorTask:
+        """The next generation, started."""
+        task = self.task()
+        await task.start(None if input is None else cbor.encode(input))
+        return task
+
+    async def stored(self) -> ActorRecord | None:
+        """What storage has now."""
+        records = await self.store.storage(self.ACTOR_ID).load([ACTOR_KEY])
+        return decode_actor(records[ACTOR_KEY]) if ACTOR_KEY in records else None
+
+    async def stored_state(self) -> object:
+        record = await self.stored()
+        return None if record is None or not record.state else cbor.decode(record.state)
+
+    def _destroy_requested(self) -> None:
+        self.destroy_requests += 1
+
+
+async def call(task: ActorTask, name: str, *args: object) -> object:
+    """Call an action as an HTTP caller would."""
+    return cbor.decode(await task.call(name, cbor.encode(list(args)), None))
+
+
+async def failure_of(awaitable: Awaitable[object]) -> RivetError:
+    """The error an awaitable raises."""
+    try:
+        await awaitable
+    except RivetError as failure:
+        return failure
+    raise AssertionError("nothing was raised")
