@@ -212,7 +212,9 @@ def _options(
     url = endpoint or env.get("RIVET_ENGINE") or env.get("RIVET_ENDPOINT") or _DEFAULT_ENDPOINT
     parsed = parse_endpoint(url)
     if (namespace and parsed.namespace) or (token and parsed.token):
-        raise error("validation.invalid_input", reason="namespace and token stand in the URL or in options, not both")
+        raise error(
+            "validation.invalid_input", reason="namespace and token stand in the URL or in options, not both"
+        )
     try:
         chosen = Encoding(encoding)
     except ValueError:

@@ -17,7 +17,7 @@ import contextlib
 import enum
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, cast
 
@@ -49,9 +49,6 @@ log = logging.getLogger("rivetkit.client")
 
 A = TypeVar("A", bound=Contract)
 T = TypeVar("T")
-
-Params = object | Callable[[], object] | Callable[[], Awaitable[object]]
-"""Connection parameters, or what makes them: called for each attempt, so that tokens can be fresh."""
 
 _FIRST_DELAY = 0.25
 _LONGEST_DELAY = 30.0
@@ -91,7 +88,9 @@ class ActorConnection(CallsActor[A], Generic[A]):
     that were in flight fail with ``ConnectionLost``.
     """
 
-    def __init__(self, access: ActorAccess, target: Target, settings: Settings, params: Params = None) -> None:
+    def __init__(
+        self, access: ActorAccess, target: Target, settings: Settings, params: object = None
+    ) -> None:
         super().__init__(settings)
         self._access = access
         self._target = target
@@ -120,7 +119,9 @@ class ActorConnection(CallsActor[A], Generic[A]):
             RivetError: The actor or the gateway refused, or ``client.timed_out``.
         """
         if self._supervisor is not None:
-            raise error("client.disposed", "A connection can be opened only once; make another with connect()")
+            raise error(
+                "client.disposed", "A connection can be opened only once; make another with connect()"
+            )
         self._supervisor = asyncio.create_task(self._supervise())
         try:
             async with self._settings.clock.timeout(self._settings.timeout) as bound:
@@ -205,9 +206,7 @@ class ActorConnection(CallsActor[A], Generic[A]):
         if self._supervisor is None or self._status is ConnectionStatus.CLOSED:
             raise error("client.disposed", "The connection is not open: use it inside its async with block")
         if len(self._calls) >= _WAITING_CALLS:
-            raise error(
-                "actor.overloaded", channel="connection", capacity=_WAITING_CALLS, operation=name
-            )
+            raise error("actor.overloaded", channel="connection", capacity=_WAITING_CALLS, operation=name)
         request = ActionRequest(self._next_id, name, args)
         self._next_id += 1
         waiting = _Waiting(request, asyncio.get_running_loop().create_future())

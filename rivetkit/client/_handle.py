@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, runtime_checkable
 
 from typing_extensions import TypeVar
 
@@ -16,7 +16,7 @@ from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorAccess, Target
 
 if TYPE_CHECKING:
-    from rivetkit.client._connection import ActorConnection, Params
+    from rivetkit.client._connection import ActorConnection
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -101,7 +101,9 @@ class CallsActor(Generic[A]):
 class ActorHandle(CallsActor[A]):
     """Names an actor. Costs nothing to make; calls are independent of each other."""
 
-    def __init__(self, access: ActorAccess, target: Target, settings: Settings, params: object = None) -> None:
+    def __init__(
+        self, access: ActorAccess, target: Target, settings: Settings, params: object = None
+    ) -> None:
         super().__init__(settings)
         self._access = access
         self._target = target
@@ -127,7 +129,7 @@ class ActorHandle(CallsActor[A]):
             )
         return await self._access.gateway_url(self._target)
 
-    def connect(self, *, params: Params = None) -> ActorConnection[A]:
+    def connect(self, *, params: object = None) -> ActorConnection[A]:
         """A live connection, opened by ``async with`` and closed at the block's end.
 
         Args:
@@ -137,7 +139,7 @@ class ActorHandle(CallsActor[A]):
         from rivetkit.client._connection import ActorConnection
 
         chosen = self._params if params is None else params
-        return ActorConnection(self._access, self._target, self._settings, cast("Params", chosen))
+        return ActorConnection(self._access, self._target, self._settings, chosen)
 
     async def _run(self, name: str, args: bytes) -> bytes:
         params = encode_params(self._params)

@@ -135,7 +135,9 @@ class SyncClient:
     ) -> SyncActorHandle[Contract]:
         """A handle to an actor known by its wire name; call it with ``call_by_name``."""
         portal, client = self._open()
-        return SyncActorHandle(portal, client.get_by_name(name, key, create=create, input=input, params=params))
+        return SyncActorHandle(
+            portal, client.get_by_name(name, key, create=create, input=input, params=params)
+        )
 
     def _open(self) -> tuple[BlockingPortal, Client]:
         if self._portal is None or self._client is None:

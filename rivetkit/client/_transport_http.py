@@ -125,7 +125,9 @@ class HttpAccess:
         try:
             return codec.decode_action_response(response.content)
         except ProtocolError as broken:
-            raise error("client.request_failed", reason=f"the answer is malformed: {broken.reason}") from broken
+            raise error(
+                "client.request_failed", reason=f"the answer is malformed: {broken.reason}"
+            ) from broken
 
     async def connect(self, target: Target, *, params: bytes | None) -> Link:
         await self._look_up()
@@ -297,5 +299,3 @@ def failure_of(received: HttpError) -> RivetError:
     actor: ActorSpecifier | None = received.actor
     metadata = None if received.metadata is None else cbor.decode(received.metadata)
     return rebuild(received.group, received.code, received.message, metadata, actor)
-
-
