@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 
-from rivetkit_core.errors import ConnectionLost, ProtocolError, RivetError, rebuild
+from rivetkit_core.errors import ConnectionLost, ProtocolError, RivetError, rebuild, spec_of
 from rivetkit_core.host.port import LinkClosed
 from rivetkit_core.wire import cbor
 from rivetkit_core.wire.messages import ErrorMessage, HttpError
@@ -28,7 +28,9 @@ def closed_failure(closed: LinkClosed) -> RivetError:
     """Why a link ended: the close reason if it names an error, else ``client.connection_lost``."""
     parsed = parse_close_reason(closed.reason)
     if parsed is not None and _WORD.fullmatch(parsed[0]) and _WORD.fullmatch(parsed[1]):
-        return rebuild(parsed[0], parsed[1], f"The connection was closed: {closed.reason}")
+        spec = spec_of(parsed[0], parsed[1])
+        told = spec is not None and "{" not in spec.message
+        return rebuild(parsed[0], parsed[1], None if told else f"The connection was closed: {closed.reason}")
     text = f"{closed.code} {closed.reason}".rstrip()
     return ConnectionLost("client", "connection_lost", f"The connection was closed ({text})")
 

@@ -25,7 +25,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-_UNCHANGED = object()
+UNCHANGED = object()
+"""As ``params`` of one call: those of the handle."""
 
 
 @runtime_checkable
@@ -48,7 +49,7 @@ class ActorHandle(CallsActions[A]):
         self._params = params
 
     def action(
-        self, ref: ActionRef[A, P, R], /, *, timeout: float | None = None, params: object = _UNCHANGED
+        self, ref: ActionRef[A, P, R], /, *, timeout: float | None = None, params: object = UNCHANGED
     ) -> Callable[P, Coroutine[Any, Any, R]]:
         """Bind an action with its options, to be called with its own arguments.
 
@@ -57,7 +58,7 @@ class ActorHandle(CallsActions[A]):
             timeout: Seconds to wait for the answer; the client's default if None, ``math.inf`` for no limit.
             params: Connection parameters of this call, instead of the handle's.
         """
-        handle = self if params is _UNCHANGED else self._with_params(params)
+        handle = self if params is UNCHANGED else self._with_params(params)
 
         async def bound(*args: P.args, **kwargs: P.kwargs) -> R:
             encoded = ref.encode_args(*args, **kwargs)
