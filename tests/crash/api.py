@@ -107,7 +107,9 @@ class Api:
             headers={"x-rivet-encoding": encoding.value},
         )
         if response.status_code != 200:
-            failure = codec.decode_http_error(response.content)
+            # The gateway's own errors are JSON, whatever the call was encoded in.
+            json = response.headers["content-type"].startswith("application/json")
+            failure = (Codec(Encoding.JSON) if json else codec).decode_http_error(response.content)
             raise Refused(f"{failure.group}.{failure.code}")
         return cbor.decode(codec.decode_action_response(response.content))
 

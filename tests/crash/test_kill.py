@@ -71,12 +71,13 @@ class Campaign:
             if number % _LONG_EVERY == _LONG_EVERY - 1:
                 duration += _LONG_EXTRA
             load = Load(api, self._world, f"r{number}")
-            async with asyncio.timeout(_END_LIMIT), asyncio.TaskGroup() as tasks:
-                tasks.create_task(load.run(strict, throttled))
-                await asyncio.sleep(duration)
-                load.ending = True
-                self._killed_at = await server.kill()
-                self._kills += 1
+            running = asyncio.create_task(load.run(strict, throttled))
+            await asyncio.wait([running], timeout=duration)
+            load.ending = True
+            self._killed_at = await server.kill()
+            self._kills += 1
+            async with asyncio.timeout(_END_LIMIT):
+                await running
 
     async def finish(self) -> None:
         """Verify everything once more, and the file itself."""
