@@ -167,6 +167,25 @@ def load(data: bytes, adapter: Adapter, target: str) -> object:
     return validate(decode(data, target), adapter, target)
 
 
+def dump_anything(value: object, target: str) -> bytes:
+    """Write a value of no declared type as CBOR: plain data, models, dataclasses.
+
+    Raises:
+        ValidationError: It holds an object that cannot travel.
+    """
+    return encode(to_plain(value, _ANYTHING, target), target)
+
+
+def load_anything(data: bytes, target: str) -> object:
+    """Read CBOR as plain data.
+
+    Raises:
+        ValidationError: It is not CBOR.
+    """
+    value = decode(data, target)
+    return None if value is UNSET else value
+
+
 def plain_metadata(value: object) -> object:
     """Error metadata as plain data, whatever the author put in: models, dataclasses, sets, dates."""
     return _plain(_ANYTHING.dump_python(value, warnings=False))
