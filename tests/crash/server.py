@@ -14,14 +14,7 @@ from pathlib import Path
 import uvloop
 from pydantic import BaseModel
 
-from rivetkit import Actor, Event, action, actor
-from rivetkit._compiler import compile_actor
-from rivetkit_core.clock import SystemClock
-from rivetkit_core.entropy import SystemEntropy
-from rivetkit_core.host.embedded.gateway.app import GatewayApp
-from rivetkit_core.host.embedded.host import EmbeddedHost
-from rivetkit_core.host.embedded.server import Address, bind, serve
-from rivetkit_core.host.embedded.store import SqliteStore
+from rivetkit import Actor, Event, Registry, action, actor
 
 SAVE_INTERVAL = 0.2
 
@@ -67,16 +60,8 @@ class ThrottledLedger(Ledger):
 
 async def run(data_dir: Path, port: int) -> None:
     """Serve until killed."""
-    factories = [compile_actor(StrictLedger), compile_actor(ThrottledLedger)]
-    host = EmbeddedHost(factories, store=SqliteStore(data_dir), clock=SystemClock(), entropy=SystemEntropy())
-    await host.open()
-    listener = bind(Address(port=port))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-    async def finish() -> None:
-        await host.close()
-
-    await serve(GatewayApp(host), listener, finish=finish, on_ready=lambda: announce(url))
+    registry = Registry(StrictLedger, ThrottledLedger, data_dir=data_dir)
+    await registry.serve(port=port, on_ready=announce)
 
 
 def announce(url: str) -> None:
