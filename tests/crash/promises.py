@@ -102,7 +102,9 @@ class Ledger:
         lost: list[float] = []
         for position, known in sorted(self._known.items()):
             if position > len(found):
-                if self.strict or known.at < lossless_until:
+                if self.strict:
+                    raise self._broken(f"{known.entry} at {position} is missing")
+                if known.at < lossless_until:
                     early = lossless_until - known.at
                     raise self._broken(f"{known.entry} at {position} is missing, {early:.3f} s too old to be")
                 lost.append(known.at)
