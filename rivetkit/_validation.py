@@ -35,7 +35,8 @@ _ANYTHING: Adapter = TypeAdapter(Any)
 
 def adapter_for(annotation: object) -> Adapter:
     """Build the validator and serializer of a type; pydantic's schema errors pass through."""
-    return TypeAdapter(annotation)
+    adapter: Adapter = TypeAdapter(cast("Any", annotation))
+    return adapter
 
 
 def resolve(annotation: object, module: str, names: Mapping[str, object] | None = None) -> object:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self, overload
+from typing import Any, Self, overload
 
 from typing_extensions import TypeVar
 
 from rivetkit._contract import Contract
 from rivetkit._references import Input
+from rivetkit._validation import dump_anything
 from rivetkit.client._handle import ActorHandle
 from rivetkit.client._settings import DEFAULT_TIMEOUT, Settings
 from rivetkit.client._transport_http import HttpAccess, HttpOptions
@@ -92,7 +93,8 @@ class Client:
 
         ``params`` are the connection parameters of every call and of ``connect()``.
         """
-        return self._handle(ByKey(wire_name(cls), to_key(key)), params)
+        target = ByKey(wire_name(cls), to_key(key))
+        return ActorHandle(self._access, target, self._settings, params)
 
     def get_or_create(
         self,
@@ -113,7 +115,7 @@ class Client:
         """
         encoded = None if input is None else input.encode()
         target = ByKey(wire_name(cls), to_key(key), create=True, input=encoded, region=region)
-        return self._handle(target, params)
+        return ActorHandle(self._access, target, self._settings, params)
 
     async def create(
         self,
@@ -132,11 +134,11 @@ class Client:
         """
         encoded = None if input is None else input.encode()
         actor_id = await self._access.create(wire_name(cls), to_key(key), input=encoded, region=region)
-        return self._handle(ById(actor_id), params)
+        return ActorHandle(self._access, ById(actor_id), self._settings, params)
 
     def get_for_id(self, cls: type[A], actor_id: str, /, *, params: object = None) -> ActorHandle[A]:
         """A handle to one actor by its id; once it is destroyed, calls raise ``ActorNotFound``."""
-        return self._handle(ById(actor_id), params)
+        return ActorHandle(self._access, ById(actor_id), self._settings, params)
 
     @overload
     def get_by_name(
@@ -164,17 +166,13 @@ class Client:
         create: bool = True,
         input: object = None,
         params: object = None,
-    ) -> ActorHandle[Contract]:
+    ) -> ActorHandle[Any]:
         """A handle to an actor known by its wire name, for instance one written in another language.
 
         Call it with ``call_by_name``, or through references of a ``contract``. ``input`` is plain data.
         """
-        from rivetkit._validation import dump_anything
-
         encoded = None if input is None else dump_anything(input, "input")
-        return self._handle(ByKey(name, to_key(key), create=create, input=encoded), params)
-
-    def _handle(self, target: ById | ByKey, params: object) -> ActorHandle[A]:
+        target = ByKey(name, to_key(key), create=create, input=encoded)
         return ActorHandle(self._access, target, self._settings, params)
 
 

@@ -26,8 +26,9 @@ from typing_extensions import TypeVar
 from rivetkit._contract import Contract
 from rivetkit._validation import load_anything
 from rivetkit.client._events import EventStream, WhenFull
-from rivetkit.client._handle import CallsActor, encode_params
+from rivetkit.client._handle import CallsActor, encode_params, timed_out
 from rivetkit.client._retry import backoff, may_reconnect
+from rivetkit_core.clock import within
 from rivetkit_core.errors import RivetError, error, rebuild
 from rivetkit_core.host.port import ActorAccess, Link, LinkClosed, Target
 from rivetkit_core.wire import cbor
@@ -123,13 +124,11 @@ class ActorConnection(CallsActor[A], Generic[A]):
                 "client.disposed", "A connection can be opened only once; make another with connect()"
             )
         self._supervisor = asyncio.create_task(self._supervise())
+        budget, outcome = self._settings.timeout, self._first_outcome.wait()
         try:
-            async with self._settings.clock.timeout(self._settings.timeout) as bound:
-                await self._first_outcome.wait()
-        except BaseException as failure:
+            await within(self._settings.clock, budget, outcome, lambda: timed_out(budget))
+        except BaseException:
             await self.close()
-            if isinstance(failure, TimeoutError) and bound.expired():
-                raise error("client.timed_out", timeout=self._settings.timeout) from None
             raise
         if self._failure is not None:
             await self.close()
@@ -178,15 +177,7 @@ class ActorConnection(CallsActor[A], Generic[A]):
                 connection ended.
         """
         budget = self._settings.timeout if timeout is None else timeout
-        try:
-            async with self._settings.clock.timeout(budget) as bound, self.events(ref) as stream:
-                async for payload in stream:
-                    return payload
-        except TimeoutError:
-            if bound.expired():
-                raise error("client.timed_out", timeout=budget) from None
-            raise
-        raise error("client.disposed")
+        return await within(self._settings.clock, budget, self._next(ref), lambda: timed_out(budget))
 
     def on_status_change(self, callback: Callable[[ConnectionStatus], object], /) -> Callable[[], None]:
         """Call back on every change of status; returns a function that stops it."""
@@ -197,6 +188,12 @@ class ActorConnection(CallsActor[A], Generic[A]):
         """Call back for failures of the connection itself, once each; returns a function that stops it."""
         self._error_callbacks.append(callback)
         return lambda: _remove(self._error_callbacks, callback)
+
+    async def _next(self, ref: EventRef[A, T]) -> T:
+        async with self.events(ref) as stream:
+            async for payload in stream:
+                return payload
+        raise error("client.disposed")
 
     # --- calls ----------------------------------------------------------------------------------
 

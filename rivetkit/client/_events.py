@@ -66,7 +66,7 @@ class EventStream(Generic[T]):
                 case "drop_oldest":
                     self._events.popleft()
                     self.dropped += 1
-                case "drop_newest":
+                case _:
                     self.dropped += 1
                     return
         self._events.append(args)

@@ -12,6 +12,7 @@ from rivetkit._references import ActionRef
 from rivetkit._validation import dump_anything, load_anything
 from rivetkit.client._retry import backoff, may_call_again
 from rivetkit.client._settings import Settings
+from rivetkit_core.clock import within
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorAccess, Target
 
@@ -35,6 +36,11 @@ class _HasGatewayUrl(Protocol):
 def encode_params(params: object) -> bytes | None:
     """Connection parameters as CBOR; None for none."""
     return None if params is None else dump_anything(params, "connection params")
+
+
+def timed_out(timeout: float) -> RivetError:
+    """Nothing was heard for ``timeout`` seconds."""
+    return error("client.timed_out", timeout=timeout)
 
 
 class CallsActor(Generic[A]):
@@ -86,13 +92,7 @@ class CallsActor(Generic[A]):
 
     async def _bounded(self, name: str, args: bytes, timeout: float | None) -> bytes:
         budget = self._settings.timeout if timeout is None else timeout
-        try:
-            async with self._settings.clock.timeout(budget) as bound:
-                return await self._run(name, args)
-        except TimeoutError:
-            if bound.expired():
-                raise error("client.timed_out", timeout=budget) from None
-            raise
+        return await within(self._settings.clock, budget, self._run(name, args), lambda: timed_out(budget))
 
     async def _run(self, name: str, args: bytes) -> bytes:
         raise TypeError(f"{type(self).__name__} cannot call actions")

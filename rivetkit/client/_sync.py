@@ -152,7 +152,7 @@ class _SyncCalls(Generic[A]):
 
     def call(self, ref: ActionRef[A, P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run an action and return its result; see ``ActorHandle.call``."""
-        return self._portal.call(partial(self._target.call, ref, *args, **kwargs))
+        return self.action(ref)(*args, **kwargs)
 
     def action(self, ref: ActionRef[A, P, R], /, *, timeout: float | None = None) -> Callable[P, R]:
         """Bind call options first, then call with the action's own arguments."""
