@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from types import TracebackType
 from typing import Protocol
 
 
@@ -24,6 +25,23 @@ class Timer(Protocol):
     def cancel(self) -> None:
         """Forget the callback. Harmless after it ran."""
         ...
+
+
+class Timeout(Protocol):
+    """A bounded block, entered with ``async with``; ``asyncio.Timeout`` is one."""
+
+    def expired(self) -> bool:
+        """Whether the delay passed while the block ran."""
+        ...
+
+    async def __aenter__(self) -> Timeout: ...
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> bool | None: ...
 
 
 class Clock(Protocol):
@@ -45,7 +63,7 @@ class Clock(Protocol):
         """Wait ``delay`` seconds; zero and less still give other tasks a turn. Safe to cancel."""
         ...
 
-    def timeout(self, delay: float | None) -> asyncio.Timeout:
+    def timeout(self, delay: float | None) -> Timeout:
         """An async context manager that cancels its block after ``delay`` seconds and raises TimeoutError."""
         ...
 

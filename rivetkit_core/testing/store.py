@@ -1,0 +1,205 @@
+"""A ``HostStore`` in plain dictionaries: atomic like the real one, gone with the process.
+
+Every operation yields to the event loop once before it takes effect, so that tests meet the
+interleavings that a real store allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from rivetkit_core.errors import RivetError, StorageError, error
+from rivetkit_core.host.embedded.store_port import (
+    ActorRow,
+    decode_actor_cursor,
+    decode_name_cursor,
+    duplicate_key,
+    encode_cursor,
+)
+from rivetkit_core.host.port import ActorKey, ActorStorage
+
+
+class MemoryStorage:
+    """The records of one actor, usable alone.
+
+    Attributes:
+        records: What is stored; tests may look and change.
+        failure: While set, every read and write raises it and changes nothing.
+    """
+
+    def __init__(self, records: dict[bytes, bytes] | None = None) -> None:
+        self.records: dict[bytes, bytes] = {} if records is None else records
+        self.failure: RivetError | None = None
+
+    async def load(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        await self._turn()
+        return {key: self.records[key] for key in keys if key in self.records}
+
+    async def apply(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
+        puts, deletes = dict(puts), tuple(deletes)
+        await self._turn()
+        self.records.update(puts)
+        for key in deletes:
+            self.records.pop(key, None)
+
+    async def _turn(self) -> None:
+        await asyncio.sleep(0)
+        if self.failure is not None:
+            raise self.failure
+
+
+class _StoreRecords:
+    """One actor's door into a ``MemoryStore``."""
+
+    def __init__(self, store: MemoryStore, actor_id: str) -> None:
+        self._store = store
+        self._actor_id = actor_id
+
+    async def load(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        await self._store.turn()
+        records = self._store.records.get(self._actor_id, {})
+        return {key: records[key] for key in keys if key in records}
+
+    async def apply(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
+        puts, deletes = dict(puts), tuple(deletes)
+        await self._store.turn()
+        records = self._store.records.setdefault(self._actor_id, {})
+        records.update(puts)
+        for key in deletes:
+            records.pop(key, None)
+
+
+class MemoryStore:
+    """A ``HostStore`` for tests. Closing and opening it again is a restart: everything is still there.
+
+    Attributes:
+        records: The records of each actor; tests may look and change.
+        failure: While set, every operation raises it and changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self.records: dict[str, dict[bytes, bytes]] = {}
+        self.failure: RivetError | None = None
+        self._actors: dict[str, ActorRow] = {}
+        self._open = False
+
+    async def open(self) -> None:
+        if self._open:
+            raise error("storage.locked", path="(memory)")
+        self._open = True
+
+    async def close(self) -> None:
+        self._open = False
+
+    async def turn(self) -> None:
+        """Yield to the event loop, then fail if the test or the life cycle says so."""
+        await asyncio.sleep(0)
+        if self.failure is not None:
+            raise self.failure
+        if not self._open:
+            raise StorageError("storage", "unavailable", "The store is not open")
+
+    async def create_actor(self, row: ActorRow, records: Mapping[bytes, bytes]) -> None:
+        records = dict(records)
+        await self.turn()
+        if row.actor_id in self._actors:
+            raise ValueError(f"actor id {row.actor_id!r} was used before")
+        if row.key is not None:
+            existing = self._living(row.namespace, row.name, row.key)
+            if existing is not None:
+                raise duplicate_key(existing.actor_id, row.key)
+        self._actors[row.actor_id] = row
+        self.records[row.actor_id] = records
+
+    async def find_by_key(self, namespace: str, name: str, key: ActorKey) -> ActorRow | None:
+        await self.turn()
+        return self._living(namespace, name, key)
+
+    async def find_by_id(self, actor_id: str) -> ActorRow | None:
+        await self.turn()
+        return self._actors.get(actor_id)
+
+    async def list_actors(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        key: ActorKey | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        include_destroyed: bool = False,
+    ) -> tuple[list[ActorRow], str | None]:
+        before = decode_actor_cursor(cursor)
+        await self.turn()
+        found = [
+            row
+            for row in self._actors.values()
+            if (row.namespace, row.name) == (namespace, name)
+            and (key is None or row.key == key)
+            and (include_destroyed or row.destroy_ts is None)
+            and (before is None or (row.create_ts, row.actor_id) < before)
+        ]
+        found.sort(key=lambda row: (row.create_ts, row.actor_id), reverse=True)
+        page = found[:limit]
+        more = page and len(found) > limit
+        return page, encode_cursor(page[-1].create_ts, page[-1].actor_id) if more else None
+
+    async def list_names(
+        self, namespace: str, *, limit: int = 100, cursor: str | None = None
+    ) -> tuple[list[str], str | None]:
+        after = decode_name_cursor(cursor)
+        await self.turn()
+        names = {row.name for row in self._actors.values() if row.namespace == namespace}
+        found = sorted(name for name in names if after is None or name > after)
+        page = found[:limit]
+        return page, encode_cursor(page[-1]) if page and len(found) > limit else None
+
+    async def start_generation(self, actor_id: str, now_ms: int) -> int:
+        await self.turn()
+        row = self._actors.get(actor_id)
+        if row is None or row.destroy_ts is not None:
+            raise error("actor.not_found")
+        generation = row.generation + 1
+        self._actors[actor_id] = dataclasses.replace(
+            row, generation=generation, start_ts=now_ms, connectable_ts=None, sleep_ts=None
+        )
+        return generation
+
+    async def mark_connectable(self, actor_id: str, now_ms: int) -> None:
+        await self.turn()
+        if (row := self._actors.get(actor_id)) is not None and row.destroy_ts is None:
+            self._actors[actor_id] = dataclasses.replace(row, connectable_ts=now_ms)
+
+    async def mark_asleep(self, actor_id: str, now_ms: int) -> None:
+        await self.turn()
+        if (row := self._actors.get(actor_id)) is not None and row.destroy_ts is None:
+            self._actors[actor_id] = dataclasses.replace(row, sleep_ts=now_ms, connectable_ts=None)
+
+    async def set_alarm(self, actor_id: str, at_ms: int | None) -> None:
+        await self.turn()
+        if (row := self._actors.get(actor_id)) is not None and row.destroy_ts is None:
+            self._actors[actor_id] = dataclasses.replace(row, alarm_ts=at_ms)
+
+    async def alarms(self) -> list[tuple[str, int]]:
+        await self.turn()
+        wanted = [(row.alarm_ts, row.actor_id) for row in self._actors.values() if row.alarm_ts is not None]
+        return [(actor_id, at_ms) for at_ms, actor_id in sorted(wanted)]
+
+    async def mark_destroyed(self, actor_id: str, now_ms: int) -> None:
+        await self.turn()
+        if (row := self._actors.get(actor_id)) is not None and row.destroy_ts is None:
+            self._actors[actor_id] = dataclasses.replace(
+                row, destroy_ts=now_ms, connectable_ts=None, alarm_ts=None
+            )
+            self.records.pop(actor_id, None)
+
+    def storage(self, actor_id: str) -> ActorStorage:
+        return _StoreRecords(self, actor_id)
+
+    def _living(self, namespace: str, name: str, key: ActorKey) -> ActorRow | None:
+        for row in self._actors.values():
+            if (row.namespace, row.name, row.key) == (namespace, name, key) and row.destroy_ts is None:
+                return row
+        return None
