@@ -105,7 +105,7 @@ class SqliteStore:
         return self._opened().statistics()
 
     async def limit_size(self, max_bytes: int | None) -> None:
-        """Bound the data file until ``close``; writes that do not fit fail as on a full disk. None: no bound."""
+        """Bound the data file until ``close``: what does not fit fails as on a full disk. None lifts it."""
         await self._opened().run(partial(_limit_size, max_bytes))
 
     async def create_actor(self, row: ActorRow, records: Mapping[bytes, bytes]) -> None:
