@@ -23,8 +23,11 @@ class Change:
     deletes: Sequence[bytes]
 
 
-def write(connection: sqlite3.Connection, changes: Iterable[Change]) -> None:
-    """Make changes in order, within the caller's transaction."""
+Statement = tuple[str, list[str | bytes]]
+
+
+def statements(changes: Iterable[Change]) -> list[Statement]:
+    """SQL with its parameters that makes the changes as if in order; they belong into one transaction."""
     puts: dict[tuple[str, bytes], bytes] = {}
     deletes: dict[tuple[str, bytes], None] = {}
     for change in changes:
@@ -34,12 +37,20 @@ def write(connection: sqlite3.Connection, changes: Iterable[Change]) -> None:
         for key in change.deletes:
             deletes[change.actor_id, key] = None
             puts.pop((change.actor_id, key), None)
+    made: list[Statement] = []
     for rows in _chunks((actor_id, key, value) for (actor_id, key), value in puts.items()):
         places = ",".join(["(?,?,?)"] * len(rows))
-        connection.execute(f"REPLACE INTO records (actor_id, key, value) VALUES {places}", _flat(rows))  # noqa: S608 - places only
+        made.append((f"REPLACE INTO records (actor_id, key, value) VALUES {places}", _flat(rows)))  # noqa: S608 - places only
     for rows in _chunks(deletes):
         places = ",".join(["(?,?)"] * len(rows))
-        connection.execute(f"DELETE FROM records WHERE (actor_id, key) IN (VALUES {places})", _flat(rows))  # noqa: S608 - places only
+        made.append((f"DELETE FROM records WHERE (actor_id, key) IN (VALUES {places})", _flat(rows)))  # noqa: S608 - places only
+    return made
+
+
+def write(connection: sqlite3.Connection, changes: Iterable[Change]) -> None:
+    """Make changes in order, within the caller's transaction."""
+    for statement, parameters in statements(changes):
+        connection.execute(statement, parameters)
 
 
 def read(connection: sqlite3.Connection, actor_id: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:

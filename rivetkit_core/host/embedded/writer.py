@@ -173,17 +173,32 @@ class GroupWriter:
         return outcomes
 
     def _transaction(self, group: Sequence[_Queued]) -> list[object]:
+        changes = [queued.operation for queued in group if isinstance(queued.operation, Change)]
+        if len(changes) == len(group):
+            self._write(changes)
+            return [None] * len(group)
         outcomes: list[object] = []
         self._connection.execute("BEGIN IMMEDIATE")
         for kind, run in groupby((queued.operation for queued in group), key=_is_change):
             if kind:
-                changes = cast("list[Change]", list(run))
-                records.write(self._connection, changes)
-                outcomes.extend([None] * len(changes))
+                writes = cast("list[Change]", list(run))
+                records.write(self._connection, writes)
+                outcomes.extend([None] * len(writes))
             else:
                 outcomes.extend(function(self._connection) for function in cast("list[Function]", list(run)))
         self._connection.execute("COMMIT")
         return outcomes
+
+    def _write(self, changes: Sequence[Change]) -> None:
+        statements = records.statements(changes)
+        # A single statement is a transaction by itself; the usual save then costs one call, not three.
+        wrapped = len(statements) > 1
+        if wrapped:
+            self._connection.execute("BEGIN IMMEDIATE")
+        for statement, parameters in statements:
+            self._connection.execute(statement, parameters)
+        if wrapped:
+            self._connection.execute("COMMIT")
 
     def _undo(self) -> None:
         if self._connection.in_transaction:  # SQLite rolls back on its own after some failures
