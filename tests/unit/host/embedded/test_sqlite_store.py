@@ -267,10 +267,11 @@ async def test_what_cannot_be_written_is_refused(target: str, tmp_path: Path) ->
 
 async def test_a_full_disk_fails_the_write_as_a_whole_and_says_what_to_do(store: SqliteStore) -> None:
     await store.limit_size(200_000)
+    fitting = {bytes([n]): b"small" for n in range(150)}
     with pytest.raises(StorageError, match="free some space") as caught:
-        await store.storage("a").apply({bytes([n]): bytes(4000) for n in range(200)})
+        await store.storage("a").apply({**fitting, b"large": bytes(400_000)})
     assert caught.value.code == "unavailable"
-    assert await store.storage("a").load([bytes([n]) for n in range(200)]) == {}
+    assert await store.storage("a").load([*fitting, b"large"]) == {}
 
 
 async def test_writes_succeed_again_after_a_full_disk(store: SqliteStore) -> None:
