@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rivetkit_core.host.embedded.store import FILE_NAME
+from rivetkit_core.host.embedded.store import DATA_FILE
 from tests.crash.api import Address, Api
 from tests.crash.process import Server
 from tests.crash.server import SAVE_INTERVAL
@@ -83,7 +83,7 @@ class Campaign:
         """Verify everything once more, and the file itself."""
         async with self._server() as (_, api):
             await self._verify(api, None)
-        connection = sqlite3.connect(self._data_dir / FILE_NAME)
+        connection = sqlite3.connect(self._data_dir / DATA_FILE)
         try:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         finally:

@@ -23,7 +23,7 @@ from rivetkit._compiler import compile_actor
 from rivetkit_core.clock import SystemClock
 from rivetkit_core.entropy import SeededEntropy
 from rivetkit_core.host.embedded.host import EmbeddedHost
-from rivetkit_core.host.embedded.store import FILE_NAME, SqliteStore
+from rivetkit_core.host.embedded.store import DATA_FILE, SqliteStore
 from rivetkit_core.host.embedded.store_port import ActorRow
 from rivetkit_core.host.port import ByKey
 from rivetkit_core.wire import cbor
@@ -33,10 +33,16 @@ from rivetkit_core.wire.persisted import ACTOR_KEY, decode_actor
 
 _KEYS: tuple[bytes, ...] = (b"a", b"b", b"c")
 _NAME, _NAMESPACE = "thing", "default"
-_LOG = FILE_NAME + "-wal"
+_LOG = DATA_FILE + "-wal"
 
 Contents = Mapping[str, tuple[bool, int, Mapping[bytes, bytes]]]
 """By actor id: whether it is destroyed, its generation, its records."""
+
+
+def _row(number: int) -> ActorRow:
+    return ActorRow(
+        actor_id=f"id{number}", name=_NAME, key=(f"k{number}",), namespace=_NAMESPACE, create_ts=number
+    )
 
 
 @dataclass
@@ -58,7 +64,7 @@ class Model:
             case "apply" if actor_id:
                 removed = self.chance.choice(_KEYS)
                 kept = {key: value for key in _KEYS if key != removed}
-                await store.apply(actor_id, kept, [removed])
+                await store.storage(actor_id).apply(kept, [removed])
                 self._replace(actor_id, records=kept)
             case "start" if actor_id:
                 self._replace(actor_id, generation=await store.start_generation(actor_id, number))
@@ -66,7 +72,7 @@ class Model:
                 await store.mark_destroyed(actor_id, number)
                 self._replace(actor_id, destroyed=True, records={})
             case _:
-                row = ActorRow(f"id{number}", _NAME, (f"k{number}",), _NAMESPACE, create_ts=number)
+                row = _row(number)
                 await store.create_actor(row, records)
                 self.actors[row.actor_id] = (False, 0, records)
 
@@ -103,7 +109,7 @@ def copy_files(data_dir: Path, target: Path) -> Path:
     """The disk at this moment; the shared-memory file is part of it, as after a kill."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
-    for file in data_dir.glob(FILE_NAME + "*"):
+    for file in data_dir.glob(DATA_FILE + "*"):
         shutil.copyfile(file, target / file.name)
     return target
 
@@ -116,7 +122,7 @@ async def contents(data_dir: Path) -> Contents:
             row.actor_id: (
                 row.destroy_ts is not None,
                 row.generation,
-                await store.load(row.actor_id, _KEYS),
+                await store.storage(row.actor_id).load(_KEYS),
             )
             for row in rows
         }
@@ -153,7 +159,7 @@ async def test_a_torn_log_loses_whole_commits_from_its_end_only(
         torn = copy_files(whole, tmp_path / "torn")
         data = (torn / _LOG).read_bytes()
         (torn / _LOG).write_bytes(data[:length] + (chance.randbytes(size - length) if garbage else b""))
-        (torn / (FILE_NAME + "-shm")).unlink()
+        (torn / (DATA_FILE + "-shm")).unlink()
         found = await contents(torn)
         assert found in history[oldest:], f"cut at {length} of {size}"
         oldest = history.index(found, oldest)
@@ -163,14 +169,14 @@ async def test_a_torn_log_loses_whole_commits_from_its_end_only(
 async def test_concurrent_work_is_whole_in_a_copy_once_acknowledged(tmp_path: Path) -> None:
     async with opened(tmp_path / "data") as store:
         for number in range(16):
-            row = ActorRow(f"id{number}", _NAME, (f"k{number}",), _NAMESPACE, create_ts=number)
+            row = _row(number)
             await store.create_actor(row, {})
         for burst in range(20):
             records = dict.fromkeys(_KEYS, b"%d" % burst)
-            await asyncio.gather(*(store.apply(f"id{number}", records, []) for number in range(16)))
+            await asyncio.gather(*(store.storage(f"id{number}").apply(records) for number in range(16)))
             found = await contents(copy_files(tmp_path / "data", tmp_path / "copy"))
             assert [held for _, _, held in found.values()] == [records] * 16
-        assert store.statistics.largest_group > 1
+        assert store.statistics().largest_group > 1
 
 
 class Total(BaseModel):
@@ -225,5 +231,5 @@ def _shown(message: object) -> object:
 
 async def _stored_total(data_dir: Path, actor_id: str) -> int:
     async with opened(data_dir) as store:
-        records = await store.load(actor_id, [ACTOR_KEY])
+        records = await store.storage(actor_id).load([ACTOR_KEY])
     return Total.model_validate(cbor.decode(decode_actor(records[ACTOR_KEY]).state)).value

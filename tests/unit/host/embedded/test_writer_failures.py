@@ -28,19 +28,19 @@ async def store() -> AsyncGenerator[SqliteStore]:
 
 
 def row(actor_id: str) -> ActorRow:
-    return ActorRow(actor_id, "room", (actor_id,), "default", create_ts=1)
+    return ActorRow(actor_id=actor_id, name="room", key=(actor_id,), namespace="default", create_ts=1)
 
 
 async def test_text_that_sqlite_cannot_store_fails_its_caller(store: SqliteStore) -> None:
     with pytest.raises(UnicodeEncodeError):
-        await store.find_by_key("default", "room", (LONE_SURROGATE,))
+        await store.find_by_id(LONE_SURROGATE)
 
 
 async def test_the_store_goes_on_after_an_operation_that_cannot_run(store: SqliteStore) -> None:
     with pytest.raises(UnicodeEncodeError):
         await store.create_actor(row(LONE_SURROGATE), {})
     await store.create_actor(row("good"), {b"k": b"v"})
-    assert await store.load("good", [b"k"]) == {b"k": b"v"}
+    assert await store.storage("good").load([b"k"]) == {b"k": b"v"}
 
 
 async def test_an_operation_that_cannot_run_does_not_fail_the_rest_of_its_group(store: SqliteStore) -> None:
@@ -52,8 +52,8 @@ async def test_an_operation_that_cannot_run_does_not_fail_the_rest_of_its_group(
     )
     assert (first, type(bad), last) == (None, OverflowError, None)
     assert await store.find_by_id("bad") is None
-    assert await store.load("first", [b"k"]) == {b"k": b"1"}
-    assert await store.load("last", [b"k"]) == {b"k": b"2"}
+    assert await store.storage("first").load([b"k"]) == {b"k": b"1"}
+    assert await store.storage("last").load([b"k"]) == {b"k": b"2"}
 
 
 @pytest.mark.parametrize("field", ["name", "key"])
