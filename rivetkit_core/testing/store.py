@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rivetkit_core.errors import StorageError, error
-from rivetkit_core.host.embedded.store_port import ActorRow
+from rivetkit_core.host.embedded.store_port import ActorRow, read_cursor
 from rivetkit_core.host.port import ActorKey, ActorStorage
 from rivetkit_core.wire import actor_key
 
@@ -85,9 +85,11 @@ class MemoryStore:
             and (include_destroyed or row.destroy_ts is None)
         ]
         rows.sort(key=lambda row: (row.create_ts, row.actor_id), reverse=True)
-        start = 0 if cursor is None else int(cursor)
-        page = rows[start : start + limit]
-        return page, str(start + limit) if len(rows) > start + limit else None
+        if cursor is not None:
+            before = read_cursor(cursor)
+            rows = [row for row in rows if (row.create_ts, row.actor_id) < before]
+        page = rows[:limit]
+        return page, f"{page[-1].create_ts}.{page[-1].actor_id}" if len(rows) > limit else None
 
     async def list_names(
         self, namespace: str, *, limit: int, cursor: str | None = None
@@ -100,7 +102,9 @@ class MemoryStore:
 
     async def start_generation(self, actor_id: str, now_ms: int) -> int:
         await self._write_turn()
-        row = self._rows[actor_id]
+        row = self._rows.get(actor_id)
+        if row is None or row.destroy_ts is not None:
+            raise error("actor.not_found")
         generation = row.generation + 1
         self._rows[actor_id] = replace(row, generation=generation, start_ts=now_ms, connectable_ts=now_ms)
         return generation

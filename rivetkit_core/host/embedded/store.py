@@ -16,7 +16,7 @@ from pathlib import Path
 from rivetkit_core.errors import StorageError, error
 from rivetkit_core.host.embedded import schema
 from rivetkit_core.host.embedded.lock import DirectoryLock
-from rivetkit_core.host.embedded.store_port import ActorRow
+from rivetkit_core.host.embedded.store_port import ActorRow, read_cursor
 from rivetkit_core.host.embedded.writer import Writer, WriterStatistics, explain
 from rivetkit_core.host.port import ActorKey, ActorStorage
 from rivetkit_core.wire import actor_key
@@ -100,15 +100,16 @@ class SqliteStore:
         cursor: str | None = None,
         include_destroyed: bool = False,
     ) -> tuple[list[ActorRow], str | None]:
-        conditions, values = ["namespace = ?", "name = ?"], [namespace, name]
+        conditions = ["namespace = ?", "name = ?"]
+        values: list[str | int] = [namespace, name]
         if key is not None:
             conditions.append("key = ?")
             values.append(actor_key.serialize(key))
         if not include_destroyed:
             conditions.append("destroy_ts IS NULL")
         if cursor is not None:
-            conditions.append("(create_ts, actor_id) < (CAST(? AS INTEGER), ?)")
-            values += _read_cursor(cursor)
+            conditions.append("(create_ts, actor_id) < (?, ?)")
+            values += read_cursor(cursor)
         statement = (
             f"SELECT {_COLUMNS} FROM actors WHERE {' AND '.join(conditions)} "
             "ORDER BY create_ts DESC, actor_id DESC LIMIT ?"
@@ -290,10 +291,3 @@ def _from_sql(
         destroy_ts=destroy_ts,
         generation=generation,
     )
-
-
-def _read_cursor(cursor: str) -> tuple[str, str]:
-    created, _, actor_id = cursor.partition(".")
-    if not created.isdigit() or not actor_id:
-        raise error("api.bad_request", reason="the cursor is not one of ours")
-    return created, actor_id

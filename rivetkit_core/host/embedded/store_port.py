@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from rivetkit_core.errors import error
 from rivetkit_core.host.port import ActorKey, ActorStorage
 
 
@@ -94,3 +95,15 @@ class HostStore(Protocol):
     def storage(self, actor_id: str) -> ActorStorage:
         """The records of one actor."""
         ...
+
+
+def read_cursor(cursor: str) -> tuple[int, str]:
+    """Creation time and id of the last actor of the page before.
+
+    Raises:
+        RivetError: ``api.bad_request``.
+    """
+    created, _, actor_id = cursor.partition(".")
+    if not (created.isascii() and created.isdigit() and len(created) < 19 and actor_id):
+        raise error("api.bad_request", reason="the cursor is not one of ours")
+    return int(created), actor_id

@@ -136,6 +136,8 @@ class Writer:
                     operation.result = operation.work(connection)
                 except RivetError as refused:
                     operation.failure = refused
+                except (ValueError, OverflowError) as unfit:  # text or a number that SQLite cannot hold
+                    operation.failure = explain(unfit)
             connection.execute("COMMIT")
         except (sqlite3.Error, OSError) as failure:
             _roll_back(connection)

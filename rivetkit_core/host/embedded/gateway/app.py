@@ -71,7 +71,11 @@ class GatewayApp:
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._host.close()
+        unsaved = await self._host.close()
+        if unsaved:
+            text = f"{unsaved} actors could not save their last changes; see the log"
+            await send({"type": "lifespan.shutdown.failed", "message": text})
+            return
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -196,6 +200,6 @@ def _dump(value: object) -> bytes:
 
 def _header_safe(key: str) -> str | None:
     """The key as a header value; keys that would break a header are left out (client-protocol 1.2)."""
-    if any(character in "\r\n\0" for character in key):
+    if any(character < " " or character == "\x7f" for character in key):
         return None
     return key.encode("utf-8", "replace").decode("latin-1")

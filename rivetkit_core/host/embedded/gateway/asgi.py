@@ -57,6 +57,7 @@ def _path(scope: Scope) -> str:
     raw = cast("bytes | None", scope.get("raw_path"))
     decoded = str(scope["path"])
     path = quote(decoded, safe="/%:@!$&'()*+,;=~") if raw is None else raw.decode("latin-1")
+    path = path.partition("?")[0] if raw is not None else path
     mount = quote(str(scope.get("root_path", "")), safe="/%:@!$&'()*+,;=~").rstrip("/")
     if mount and (path == mount or path.startswith(mount + "/")):
         path = path[len(mount) :]

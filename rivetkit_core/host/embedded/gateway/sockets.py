@@ -13,7 +13,7 @@ from rivetkit_core.edge.connect import Session
 from rivetkit_core.edge.http import parse_params
 from rivetkit_core.edge.websocket import WebSocketChannel
 from rivetkit_core.entropy import new_uuid
-from rivetkit_core.errors import RivetError, error, masked
+from rivetkit_core.errors import ProtocolError, RivetError, error, masked
 from rivetkit_core.host.embedded.gateway import cors
 from rivetkit_core.host.embedded.gateway.asgi import AsgiSocket, Head, Receive, Send
 from rivetkit_core.host.embedded.gateway.auth import TokenGuard, header_tokens
@@ -38,11 +38,12 @@ class SocketGateway:
         """One websocket from handshake to close."""
         await receive()  # websocket.connect
         ray = new_uuid(self._host.entropy)
-        options = subprotocols.parse(head.subprotocols)
+        options = subprotocols.ConnectOptions(offers_rivet=subprotocols.MARKER in head.subprotocols)
         failure: RivetError | None = None
         actor: ActorTask | None = None
         path = ""
         try:
+            options = _parse_options(head)
             actor, path = await self._reach(head, options)
         except RivetError as refused:
             failure = masked(refused)
@@ -105,3 +106,10 @@ class SocketGateway:
         except TimeoutError:
             writer.cancel()
             await asyncio.wait([writer])
+
+
+def _parse_options(head: Head) -> subprotocols.ConnectOptions:
+    try:
+        return subprotocols.parse(head.subprotocols)
+    except ProtocolError as failure:
+        raise error("request.invalid", reason=failure.reason) from None
