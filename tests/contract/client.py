@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import quote, urlencode
@@ -158,9 +158,7 @@ class RawClient:
         """Call an action; the answer as it came."""
         body = Codec(encoding, version).encode_action_request(cbor.encode(list(args)))
         sent = {"x-rivet-encoding": encoding.value, **(headers or {})}
-        return await self.http.post(
-            target.url(f"/action/{quote(name, safe='')}"), content=body, headers=sent
-        )
+        return await self.http.post(target.url(f"/action/{quote(name, safe='')}"), content=body, headers=sent)
 
     async def call(
         self,
@@ -190,7 +188,7 @@ class RawClient:
         params: object = None,
         marker: bool = True,
         headers: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[RawSocket]:
+    ) -> AsyncGenerator[RawSocket]:
         """Open ``/connect`` of a target, or any path given as text."""
         path = target if isinstance(target, str) else target.url("/connect")
         offered = ["rivet"] if marker else []

@@ -63,9 +63,7 @@ class Embedded:
         return self._client
 
     async def start(self) -> None:
-        host = EmbeddedHost(
-            factories(), store=self._store(), clock=SystemClock(), entropy=SystemEntropy()
-        )
+        host = EmbeddedHost(factories(), store=self._store(), clock=SystemClock(), entropy=SystemEntropy())
         await host.open()
         listener = bind(Address(port=0))
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -130,9 +128,7 @@ def probe() -> Iterator[Probe]:
 
 
 @pytest.fixture(params=HOSTS)
-async def host(
-    request: pytest.FixtureRequest, tmp_path: Path, probe: Probe
-) -> AsyncIterator[Serving]:
+async def host(request: pytest.FixtureRequest, tmp_path: Path, probe: Probe) -> AsyncIterator[Serving]:
     serving: Serving = Embedded(request.param(tmp_path))
     await serving.start()
     yield serving

@@ -156,7 +156,11 @@ async def test_target_headers_do_not_matter_below_the_gateway(client: RawClient)
             "guard.query_invalid_params",
         ),
         (f"/gateway/counter/health?{GET_OR_CREATE}&rvt-key=a&rvt-key=a", 400, "guard.query_duplicate_param"),
-        (f"/gateway/counter/health?{GET_OR_CREATE}&rvt%2Dkey=a&rvt-key=b", 400, "guard.query_duplicate_param"),
+        (
+            f"/gateway/counter/health?{GET_OR_CREATE}&rvt%2Dkey=a&rvt-key=b",
+            400,
+            "guard.query_duplicate_param",
+        ),
         (
             "/gateway/counter/health?rvt-namespace=default&rvt-method=getOrCreate",
             400,
@@ -211,7 +215,13 @@ async def test_an_actor_has_health_metadata_and_a_banner(client: RawClient) -> N
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/action/get"), ("POST", "/health"), ("PUT", "/metadata"), ("HEAD", "/action/get"), ("DELETE", "/")],
+    [
+        ("GET", "/action/get"),
+        ("POST", "/health"),
+        ("PUT", "/metadata"),
+        ("HEAD", "/action/get"),
+        ("DELETE", "/"),
+    ],
 )
 async def test_a_wrong_method_is_not_allowed(client: RawClient, method: str, path: str) -> None:
     answer = await client.http.request(method, by_key("counter", "a").url(path))
@@ -223,7 +233,9 @@ async def test_a_wrong_method_is_not_allowed(client: RawClient, method: str, pat
         assert cbor.decode(failure.metadata) == {"method": method, "path": path}
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/action", "/action/", "/action/get/", "/action/a/b", "/health/"])
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/action", "/action/", "/action/get/", "/action/a/b", "/health/"]
+)
 async def test_an_unknown_route_of_an_actor_is_not_found(client: RawClient, path: str) -> None:
     answer = await client.http.post(by_key("counter", "a").url(path), json={})
     failure = actor_error(answer, Encoding.JSON)
@@ -357,7 +369,9 @@ async def test_a_manager_preflight_echoes_what_was_asked(client: RawClient) -> N
     assert answer.headers["access-control-allow-headers"] == "x-rivet-encoding,content-type"
 
 
-@pytest.mark.parametrize("path", ["/actors?namespace=default&name=counter", "/actors", "/metadata", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/actors?namespace=default&name=counter", "/actors", "/metadata", "/nowhere"]
+)
 async def test_manager_answers_echo_the_origin_with_credentials(client: RawClient, path: str) -> None:
     answer = await client.http.get(path, headers=_ORIGIN)
     assert answer.headers["access-control-allow-origin"] == "https://example.org"
@@ -398,7 +412,7 @@ WIRES = [
 
 @pytest.mark.parametrize(("encoding", "version"), WIRES)
 async def test_actions_work_in_every_encoding(client: RawClient, encoding: Encoding, version: int) -> None:
-    value = {"text": "ä🦀", "list": [1, -1, 2**40, 1.5, None, True], "map": {"": {}}, "bytes": b"\0\xff"}
+    value: dict[str, object] = {"text": "ä🦀", "list": [1, -1, 2**40, 1.5, None, True], "map": {"": {}}, "bytes": b"\0\xff"}
     answer = await client.post(by_key("counter", "a"), "echo", value, encoding=encoding, version=version)
     expected = "application/json" if encoding is Encoding.JSON else "application/octet-stream"
     assert answer.headers["content-type"] == expected
@@ -433,7 +447,9 @@ async def test_a_bare_version_that_does_not_exist_is_a_bad_request(client: RawCl
 @pytest.mark.parametrize("named", ["JSON", "msgpack", "", "bare ,"])
 async def test_an_encoding_that_is_not_known_means_json(client: RawClient, named: str) -> None:
     answer = await client.http.post(
-        by_key("counter", "a").url("/action/increment"), json={"args": [4]}, headers={"x-rivet-encoding": named}
+        by_key("counter", "a").url("/action/increment"),
+        json={"args": [4]},
+        headers={"x-rivet-encoding": named},
     )
     assert answer.json() == {"output": 4}
 

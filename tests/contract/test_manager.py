@@ -176,9 +176,7 @@ async def test_a_percent_encoded_id_is_destroyed_too(client: RawClient) -> None:
         pytest.param("x" * 1024, ["x" * 1024], id="as-long-as-allowed"),
     ],
 )
-async def test_every_key_comes_back_as_it_went_in(
-    client: RawClient, serialized: str, key: list[str]
-) -> None:
+async def test_every_key_comes_back_as_it_went_in(client: RawClient, serialized: str, key: list[str]) -> None:
     made = await _created(client, _create(key=serialized), "PUT")
     assert made["key"] == serialized
     target = by_id(cast("str", made["actor_id"]))
@@ -205,9 +203,7 @@ async def test_impossible_keys_are_refused(
     assert (await client.manage("POST", "/actors", _create())).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("key", "expected"), [("", "actor.empty_key"), ("x" * 1025, "actor.key_too_large")]
-)
+@pytest.mark.parametrize(("key", "expected"), [("", "actor.empty_key"), ("x" * 1025, "actor.key_too_large")])
 async def test_a_lookup_refuses_the_same_keys(client: RawClient, key: str, expected: str) -> None:
     answer = await client.manage("GET", "/actors", params={**NAMESPACE, "name": "counter", "key": key})
     assert (answer.status_code, error_of(answer)) == (400, expected)
@@ -311,7 +307,9 @@ async def test_a_list_needs_a_name_or_ids(client: RawClient, params: dict[str, s
     assert (answer.status_code, error_of(answer)) == (400, "validation.invalid_input")
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "x", "1001", "99999999999999999999", "0000000001000000", "²", ""])
+@pytest.mark.parametrize(
+    "limit", ["0", "-1", "x", "1001", "99999999999999999999", "0000000001000000", "²", ""]
+)
 async def test_a_limit_out_of_range_is_a_bad_request(client: RawClient, limit: str) -> None:
     params = {**NAMESPACE, "name": "counter", "limit": limit}
     answer = await client.manage("GET", "/actors", params=params)

@@ -203,7 +203,7 @@ async def test_json_travels_as_text_and_the_others_as_binary(
 async def test_json_in_a_binary_frame_is_understood(client: RawClient) -> None:
     async with client.connect(by_key("counter", "a")) as socket:
         await socket.init()
-        request = {"body": {"tag": "ActionRequest", "val": {"id": 3, "name": "get", "args": []}}}
+        request: object = {"body": {"tag": "ActionRequest", "val": {"id": 3, "name": "get", "args": []}}}
         await socket.socket.send(json.dumps(request).encode())
         assert await socket.answer(3) == 0
 

@@ -13,7 +13,7 @@ import errno
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -109,7 +109,7 @@ class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: the owner decides when it ends."""
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         yield
 
     def stop_accepting(self) -> None:
@@ -187,7 +187,7 @@ async def _unless(give_up: asyncio.Event, work: Callable[[], Awaitable[None]]) -
 
 
 @contextlib.asynccontextmanager
-async def _signals(stop: asyncio.Event, give_up: asyncio.Event) -> AsyncIterator[None]:
+async def _signals(stop: asyncio.Event, give_up: asyncio.Event) -> AsyncGenerator[None]:
     loop = asyncio.get_running_loop()
 
     def received() -> None:
