@@ -22,6 +22,7 @@ class Probe:
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     starts: int = 0
     failing_starts: int = 0
+    destroying: asyncio.Event = field(default_factory=asyncio.Event)
     destroyed: list[str] = field(default_factory=list[str])
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -103,6 +104,7 @@ class CounterActions(Actor):
 
     async def on_destroy(self) -> None:
         current.probe.destroyed.append(self.ctx.actor_id)
+        current.probe.destroying.set()
 
     async def on_disconnect(self, conn: Conn[object, None]) -> None:
         current.probe.disconnected.set()

@@ -469,7 +469,7 @@ async def test_arguments_are_made_an_array(client: RawClient, body: bytes, expec
     assert answer.json() == {"output": expected}
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff", b'{"args":["$Nope",1]}'])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff"])
 async def test_a_body_that_is_not_an_action_is_a_bad_request(client: RawClient, body: bytes) -> None:
     answer = await client.http.post(by_key("counter", "a").url("/action/get"), content=body)
     assert (answer.status_code, error_of(answer)) == (400, "request.invalid")
@@ -620,6 +620,7 @@ async def test_destroy_lets_calls_in_flight_finish(client: RawClient, probe: Pro
         held = group.create_task(client.call(target, "hold"))
         await probe.entered.wait()
         destroying = group.create_task(client.manage("DELETE", f"/actors/{actor_id}"))
+        await probe.destroying.wait()
         late = group.create_task(client.call(target, "whoami"))
         await asyncio.wait([destroying, late], timeout=0.05)
         assert not destroying.done()
@@ -637,6 +638,7 @@ async def test_a_call_by_id_during_destroy_finds_nobody(client: RawClient, probe
         group.create_task(client.call(target, "hold"))
         await probe.entered.wait()
         destroying = group.create_task(client.manage("DELETE", f"/actors/{actor_id}"))
+        await probe.destroying.wait()
         late = group.create_task(client.post(by_id(actor_id), "get"))
         await asyncio.wait([destroying, late], timeout=0.05)
         probe.gate.set()

@@ -99,8 +99,10 @@ class EmbeddedHost:
         actor_id = (
             target.actor_id if isinstance(target, ById) else self._placed.get((target.name, target.key))
         )
-        if actor_id is not None and (actor := self.registry.running(actor_id)) is not None:
-            return actor
+        if actor_id is not None and actor_id not in self._destroying:
+            actor = self.registry.running(actor_id)
+            if actor is not None:
+                return actor
         row = await self.place(target)
         return await self.registry.reach(row.actor_id, lambda: self._launch(row))
 

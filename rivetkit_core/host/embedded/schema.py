@@ -62,6 +62,8 @@ def _check_open_file(connection: sqlite3.Connection, path: Path, *, integrity: b
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > SCHEMA_VERSION:
         raise error("storage.newer_schema", found=version, known=SCHEMA_VERSION)
+    if version == 0 and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+        raise _corrupt(path, "it is the database of another program")
     if integrity:
         found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(1)")]
         if found != ["ok"]:
@@ -69,7 +71,8 @@ def _check_open_file(connection: sqlite3.Connection, path: Path, *, integrity: b
 
 
 def _corrupt(path: Path, reason: str) -> StorageError:
-    failure = error("storage.corrupt", reason=f"{path}: {reason}")
+    one_line = " ".join(reason.split())  # SQLite lists its findings below each other
+    failure = error("storage.corrupt", reason=f"{path}: {one_line}")
     assert isinstance(failure, StorageError)
     return failure
 

@@ -10,7 +10,6 @@ import json
 import logging
 
 from rivetkit_core._version import VERSION
-from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.edge.http import HttpRequest, serve_http
 from rivetkit_core.entropy import new_uuid
 from rivetkit_core.errors import RivetError, masked, status_of
@@ -31,7 +30,7 @@ from rivetkit_core.host.embedded.gateway.manager import Manager
 from rivetkit_core.host.embedded.gateway.sockets import SocketGateway
 from rivetkit_core.host.embedded.gateway.targets import header_target, is_gateway_path, is_ours, to_target
 from rivetkit_core.host.embedded.host import EmbeddedHost
-from rivetkit_core.wire.gateway_url import parse_gateway_path
+from rivetkit_core.wire.gateway_url import DirectTarget, QueryTarget, parse_gateway_path
 
 log = logging.getLogger("rivetkit.gateway")
 
@@ -98,12 +97,14 @@ class GatewayApp:
         ray = new_uuid(self._host.entropy)
         headers: Headers = [*cors.gateway_headers(head), ("x-rivet-ray-id", ray)]
         try:
-            actor, path = await self._reach(head)
-            request = HttpRequest(head.method, path, head.headers, await read_body(receive, head))
+            target = self._target(head)
+            # The body first: an actor that was reached may be gone again when a slow upload is done.
+            body = await read_body(receive, head)
+            actor = await self._host.reach(to_target(target, self._host.namespace))
         except RivetError as failure:
             await self._gateway_error(failure, ray, headers, send)
             return
-        response = await serve_http(actor, request)
+        response = await serve_http(actor, HttpRequest(head.method, target.path, head.headers, body))
         specifier = actor.identity.specifier
         headers += [
             ("content-type", response.content_type),
@@ -114,12 +115,12 @@ class GatewayApp:
             headers.append(("x-rivet-actor-key", key))
         await respond(send, response.status, [*headers, *response.headers], response.body)
 
-    async def _reach(self, head: Head) -> tuple[ActorTask, str]:
+    def _target(self, head: Head) -> DirectTarget | QueryTarget:
         parsed = parse_gateway_path(head.path, head.query) if is_gateway_path(head.path) else None
         if parsed is None:
             parsed = header_target(head)
         self._guard.check(*header_tokens(head), parsed.token)
-        return await self._host.reach(to_target(parsed, self._host.namespace)), parsed.path
+        return parsed
 
     async def _gateway_error(self, failure: RivetError, ray: str, headers: Headers, send: Send) -> None:
         seen = masked(failure)

@@ -148,7 +148,7 @@ def _fingerprint(directory: Path) -> dict[str, str]:
     return {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(directory.iterdir())
-        if file.name.startswith("rivetkit.sqlite3") and not file.name.endswith("-shm")
+        if file.name.startswith("rivetkit.sqlite3") and not file.name.endswith("-shm") and file.stat().st_size
     }
 
 
