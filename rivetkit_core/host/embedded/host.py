@@ -216,9 +216,12 @@ class EmbeddedHost:
         factory = self.registry.factory(row.name)
         try:
             actor = await self._start(factory, row)
-        except RivetError:
+        except Exception as failure:
             await self._discard_stillborn(row)
-            raise
+            if isinstance(failure, RivetError):
+                raise
+            log.error("actor %s could not be made", row.actor_id, exc_info=failure)
+            raise error("actor.start_failed") from failure
         if row.key is not None:
             self._placed[row.name, row.key] = row.actor_id
         return actor
