@@ -412,7 +412,12 @@ WIRES = [
 
 @pytest.mark.parametrize(("encoding", "version"), WIRES)
 async def test_actions_work_in_every_encoding(client: RawClient, encoding: Encoding, version: int) -> None:
-    value: dict[str, object] = {"text": "ä🦀", "list": [1, -1, 2**40, 1.5, None, True], "map": {"": {}}, "bytes": b"\0\xff"}
+    value: dict[str, object] = {
+        "text": "ä🦀",
+        "list": [1, -1, 2**40, 1.5, None, True],
+        "map": {"": {}},
+        "bytes": b"\0\xff",
+    }
     answer = await client.post(by_key("counter", "a"), "echo", value, encoding=encoding, version=version)
     expected = "application/json" if encoding is Encoding.JSON else "application/octet-stream"
     assert answer.headers["content-type"] == expected

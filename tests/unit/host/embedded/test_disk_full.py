@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import httpx
 
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
+from rivetkit_core.wire import cbor
 from tests.unit.host.embedded.fakes import open_host, sqlite
 
 _ANY_KEY = "rvt-namespace=default&rvt-method=getOrCreate&rvt-runner=default&rvt-key="
@@ -48,10 +50,6 @@ async def test_an_actor_that_cannot_be_created_leaves_nothing_behind(tmp_path: P
         await _call(http, "a", "write", "first")
         await store.run("PRAGMA max_page_count = 1")
         big = "x" * 100_000
-        import base64
-
-        from rivetkit_core.wire import cbor
-
         body = {
             "name": "note",
             "key": "b",

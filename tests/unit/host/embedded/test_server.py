@@ -39,7 +39,9 @@ def test_a_port_in_use_is_named() -> None:
     with bind(Address(port=0)) as listener:
         port = listener.getsockname()[1]
         message = _refusal(Address(port=port))
-    assert message == f"127.0.0.1:{port} is in use: stop the other program, or choose another port with port=..."
+    assert (
+        message == f"127.0.0.1:{port} is in use: stop the other program, or choose another port with port=..."
+    )
 
 
 def test_a_port_without_permission_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +57,9 @@ def test_an_unknown_host_says_what_to_do() -> None:
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
-    assert _refusal(Address(host="192.0.2.1", port=0)).startswith("192.0.2.1 is not an address of this machine")
+    assert _refusal(Address(host="192.0.2.1", port=0)).startswith(
+        "192.0.2.1 is not an address of this machine"
+    )
 
 
 @pytest.mark.parametrize("port", [-1, 65_536, 70_000])

@@ -62,7 +62,9 @@ def test_one_right_token_among_wrong_ones_is_enough() -> None:
         (b"x-other", b"abc", (None, None)),
     ],
 )
-def test_headers_that_carry_tokens(name: bytes, value: bytes, expected: tuple[str | None, str | None]) -> None:
+def test_headers_that_carry_tokens(
+    name: bytes, value: bytes, expected: tuple[str | None, str | None]
+) -> None:
     assert header_tokens(read_head(http_scope("/", headers=[(name, value)]))) == expected
 
 
@@ -77,7 +79,7 @@ def test_headers_that_carry_tokens(name: bytes, value: bytes, expected: tuple[st
     ],
 )
 async def test_the_right_token_opens(http: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> None:
-    encoded = {name: value.encode() for name, value in headers.items()}
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
     assert (await http.get(url, headers=encoded)).status_code == 200
 
 
@@ -101,7 +103,7 @@ async def test_a_missing_or_wrong_token_closes(http: httpx.AsyncClient, url: str
     answer = await http.get(url)
     assert (answer.status_code, answer.json()["group"], answer.json()["code"]) == (401, "api", "unauthorized")
     created = await http.get(
-        "/actors?namespace=default&name=note", headers={"x-rivet-token": TOKEN.encode()}
+        "/actors?namespace=default&name=note", headers=[(b"x-rivet-token", TOKEN.encode())]
     )
     assert created.json()["actors"] == []
 
@@ -119,7 +121,7 @@ async def test_a_preflight_is_open(http: httpx.AsyncClient) -> None:
 async def _handshake(app: GatewayApp, path: str, query: str, *subprotocols: str) -> list[Message]:
     """What a websocket is told when its client leaves after the handshake."""
     scope = http_scope(path, query=query.encode())
-    scope |= {"type": "websocket", "subprotocols": ["rivet", *subprotocols]}
+    scope.update(type="websocket", subprotocols=["rivet", *subprotocols])
     incoming: list[Message] = [
         {"type": "websocket.connect"},
         {"type": "websocket.disconnect", "code": 1000},
