@@ -53,7 +53,7 @@ async def bare_uvicorn() -> None:
     config = uvicorn.Config(handler, port=0, lifespan="off", log_level="warning", access_log=False)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn offers no event for it
         await asyncio.sleep(0.01)
     _announce(str(server.servers[0].sockets[0].getsockname()[1]))
     await serving

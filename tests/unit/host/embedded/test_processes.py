@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import signal
 import sqlite3
 import sys
@@ -55,6 +56,7 @@ async def _started(data_dir: Path, *words: str) -> AsyncGenerator[Program]:
         str(data_dir),
         *words,
         cwd=_ROOT,
+        env={**os.environ, "RIVET_LOG_LEVEL": "ERROR"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -67,9 +69,11 @@ async def _started(data_dir: Path, *words: str) -> AsyncGenerator[Program]:
 
 
 @contextlib.asynccontextmanager
-async def _serving(data_dir: Path, *words: str) -> AsyncGenerator[Program]:
-    async with _started(data_dir, *words) as program:
-        program.url = await program.line()
+async def _serving(data_dir: Path) -> AsyncGenerator[Program]:
+    async with _started(data_dir) as program:
+        banner = await program.line()
+        program.url = banner.partition(" on ")[2].partition(",")[0]
+        assert program.url.startswith("http://127.0.0.1:"), banner
         yield program
 
 
@@ -131,7 +135,8 @@ async def test_a_full_disk_makes_the_shutdown_fail(tmp_path: Path) -> None:
         await program.call("write", "first")
         program.send(signal.SIGTERM)
         assert (await program.ended())[0] == 0
-    async with _serving(tmp_path, "fill") as program:
+    async with _serving(tmp_path) as program:
+        assert (await program.call("fill")).status_code == 200
         assert (await program.call("write", "x" * 60_000)).status_code == 200
         program.send(signal.SIGTERM)
         code, said = await program.ended()
@@ -139,6 +144,15 @@ async def test_a_full_disk_makes_the_shutdown_fail(tmp_path: Path) -> None:
         assert said.splitlines()[-1].startswith("rivetkit: storage.unavailable: 1 actors could not save")
     async with _serving(tmp_path) as program:
         assert (await program.call("read")).json() == {"output": "first"}
+
+
+async def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+    async with _serving(tmp_path / "first") as program:
+        port = program.url.rpartition(":")[2]
+        async with _started(tmp_path / "second", port) as second:
+            code, said = await second.ended()
+    assert (code, len(said.splitlines())) == (1, 1), said
+    assert said.startswith(f"rivetkit: 127.0.0.1:{port} is in use:")
 
 
 # --- data directories ---------------------------------------------------------------------------------
