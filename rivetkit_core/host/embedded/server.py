@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import signal
 import socket
@@ -176,11 +177,14 @@ async def _unless(give_up: asyncio.Event, work: Callable[[], Awaitable[None]]) -
     giving_up = asyncio.create_task(give_up.wait())
     try:
         await asyncio.wait([working, giving_up], return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        working.cancel()
+        await asyncio.wait([working])
+        raise
     finally:
         giving_up.cancel()
-        if not working.done():
-            working.cancel()
     if not working.done():
+        working.cancel()  # and not awaited: it may wait for code that does not end
         log.warning("second signal: not waiting any longer")
         raise ServeError("stopped by a second signal, without waiting for unfinished work and unsaved state")
     await working
@@ -198,15 +202,15 @@ async def _signals(stop: asyncio.Event, give_up: asyncio.Event) -> AsyncGenerato
     def fallback(_signal: int, _frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(received)
 
-    previous: dict[signal.Signals, object] = {}
+    undo: list[Callable[[], object]] = []
     try:
         for number in _SIGNALS:
             try:
                 loop.add_signal_handler(number, received)
+                undo.append(functools.partial(loop.remove_signal_handler, number))
             except NotImplementedError:  # Windows has no loop signal handlers
-                previous[number] = signal.signal(number, fallback)
+                undo.append(functools.partial(signal.signal, number, signal.signal(number, fallback)))
         yield
     finally:
-        for number in _SIGNALS:
-            if number not in previous:
-                loop.remove_signal_handler(number)
+        for step in undo:
+            step()

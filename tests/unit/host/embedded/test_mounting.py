@@ -13,12 +13,13 @@ from fastapi import FastAPI
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from rivetkit import Registry
 from rivetkit_core.errors import StorageError
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
 from rivetkit_core.host.embedded.gateway.asgi import AsgiApp, Message, Receive, Scope, Send
 from rivetkit_core.host.embedded.server import Address, bind, serve
 from rivetkit_core.testing import MemoryStore
-from tests.unit.host.embedded.fakes import new_host, open_host
+from tests.unit.host.embedded.fakes import Note, new_host, open_host
 
 _QUERY = "rvt-namespace=default&rvt-method=getOrCreate&rvt-runner=default&rvt-key=a"
 _SUBPROTOCOLS = [Subprotocol("rivet"), Subprotocol("rivet_encoding.json")]
@@ -112,6 +113,18 @@ async def test_an_application_beside_ours_gets_what_is_not_ours() -> None:
                 assert (await http.get("/health")).json()["runtime"] == "rivetkit"
 
 
+async def test_a_registry_works_mounted_in_fastapi() -> None:
+    registry = Registry(Note, data_dir=":memory:")
+    outer = FastAPI(lifespan=registry.lifespan)
+    outer.mount("/rivet", registry.asgi())
+    lifespan = _Lifespan(outer)
+    assert (await lifespan.step("startup"))["type"] == "lifespan.startup.complete"
+    async with _served(outer) as address:
+        await _exercise(address, "/rivet")
+    assert (await lifespan.step("shutdown"))["type"] == "lifespan.shutdown.complete"
+    await lifespan.end()
+
+
 # --- lifespan -----------------------------------------------------------------------------------------
 
 
@@ -121,7 +134,7 @@ class _Lifespan:
     def __init__(self, app: AsgiApp) -> None:
         self._incoming: asyncio.Queue[Message] = asyncio.Queue()
         self._outgoing: asyncio.Queue[Message] = asyncio.Queue()
-        scope: Scope = {"type": "lifespan"}
+        scope: Scope = {"type": "lifespan", "app": app, "state": {}}
         receive: Receive = self._incoming.get
         send: Send = self._outgoing.put
         self._running = asyncio.ensure_future(app(scope, receive, send))

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import logging
 import os
+import signal
 import socket
 from collections.abc import AsyncGenerator
 
@@ -142,3 +143,27 @@ async def test_tokens_in_urls_do_not_get_into_the_log(caplog: pytest.LogCaptureF
             await client.wait_closed()
     server_lines = [record for record in caplog.records if record.name.startswith("uvicorn")]
     assert not any("hunter2" in record.getMessage() for record in server_lines)
+
+
+async def test_signal_handlers_are_put_back_where_the_loop_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_number: int, _callback: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", refuse)
+    before = signal.getsignal(signal.SIGTERM)
+    finished = asyncio.Event()
+
+    async def finish() -> None:
+        finished.set()
+
+    serving = asyncio.create_task(
+        serve(
+            GatewayApp(new_host()),
+            bind(Address(port=0)),
+            finish=finish,
+            on_ready=lambda: signal.raise_signal(signal.SIGTERM),
+        )
+    )
+    await serving
+    assert finished.is_set()
+    assert signal.getsignal(signal.SIGTERM) is before
