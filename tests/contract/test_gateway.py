@@ -99,7 +99,7 @@ async def test_input_creates_the_state_once(client: RawClient) -> None:
 
 
 async def test_the_pool_the_region_and_the_policy_are_accepted(client: RawClient) -> None:
-    target = by_key("counter", "a", pool="x", crash_policy="destroy", skip_ready_wait="1")
+    target = by_key("counter", "a", pool="x", region="default", crash_policy="destroy", skip_ready_wait="1")
     assert await client.call(target, "increment") == 1
 
 
@@ -176,6 +176,7 @@ async def test_target_headers_do_not_matter_below_the_gateway(client: RawClient)
             400,
             "namespace.not_found",
         ),
+        (f"/gateway/counter/health?{GET_OR_CREATE}&rvt-region=nowhere", 400, "datacenter.not_found"),
         (f"/gateway/nobody/health?{GET_OR_CREATE}", 500, "actor.not_registered"),
     ],
 )

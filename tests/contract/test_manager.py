@@ -296,6 +296,19 @@ async def test_the_content_type_may_carry_a_charset_in_any_case(client: RawClien
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+@pytest.mark.parametrize(
+    ("datacenter", "status"), [("nowhere", 400), (7, 400), ("default", 200), ("", 200), (None, 200)]
+)
+async def test_an_unknown_datacenter_is_refused(
+    client: RawClient, method: str, datacenter: object, status: int
+) -> None:
+    answer = await client.manage(method, "/actors", _create(datacenter=datacenter))
+    assert answer.status_code == status
+    if datacenter == "nowhere":
+        assert error_of(answer) == "datacenter.not_found"
+
+
 async def test_put_needs_a_key(client: RawClient) -> None:
     answer = await client.manage("PUT", "/actors", _create(key=None))
     assert (answer.status_code, error_of(answer)) == (400, "api.bad_request")

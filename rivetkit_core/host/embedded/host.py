@@ -28,6 +28,9 @@ from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor, e
 
 log = logging.getLogger("rivetkit.host")
 
+REGION = "default"
+"""The only region there is."""
+
 _PLACEMENT_ATTEMPTS = 16
 
 
@@ -119,8 +122,11 @@ class EmbeddedHost:
 
         Raises:
             ActorNotFound: There is none.
+            RivetError: ``datacenter.not_found`` for another region than ``REGION``.
         """
         self.require_open()
+        if isinstance(target, ByKey):
+            _check_region(target.region)
         for _ in range(_PLACEMENT_ATTEMPTS):
             row, created = await self._find(target), False
             if row is None and isinstance(target, ByKey) and target.create:
@@ -141,9 +147,11 @@ class EmbeddedHost:
         """Make a new actor and start it, so that a failing first start is the caller's error.
 
         Raises:
-            RivetError: ``actor.duplicate_key``, ``actor.not_registered``, or what a startup hook raised.
+            RivetError: ``actor.duplicate_key``, ``actor.not_registered``, ``datacenter.not_found``, or
+                what a startup hook raised.
         """
         self.require_open()
+        _check_region(region)
         row = await self._insert(name, key, input)
         await self.registry.reach(row.actor_id, lambda: self._launch(row))
         return row
@@ -265,6 +273,11 @@ class EmbeddedHost:
                 self._placed.pop((row.name, row.key), None)
         finally:
             del self._destroying[actor_id]
+
+
+def _check_region(region: str | None) -> None:
+    if region not in (None, "", REGION):
+        raise error("datacenter.not_found")
 
 
 def check_key(key: ActorKey) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote
 
 from rivetkit_core.errors import ProtocolError, RivetError, error
 from rivetkit_core.host.embedded.gateway.asgi import Head
-from rivetkit_core.host.embedded.host import EmbeddedHost, check_key
+from rivetkit_core.host.embedded.host import REGION, EmbeddedHost, check_key
 from rivetkit_core.host.embedded.store_port import ActorRow
 from rivetkit_core.host.port import ActorKey, ById, ByKey
 from rivetkit_core.wire import actor_key, cbor
@@ -87,13 +87,14 @@ class Manager:
         name, key = _name(body), _key(body)
         if key is None:
             raise error("api.bad_request", reason="missing field `key`")
-        placement = await self._host.place_or_create(ByKey(name, key, create=True, input=_input(body)))
+        target = ByKey(name, key, create=True, input=_input(body), region=_region(body))
+        placement = await self._host.place_or_create(target)
         actor_id = placement.row.actor_id
         await self._host.reach(ById(actor_id))
         return {"actor": _actor(await self._host.place(ById(actor_id))), "created": placement.created}
 
     async def _create(self, body: Json) -> Json:
-        row = await self._host.create(_name(body), _key(body), input=_input(body))
+        row = await self._host.create(_name(body), _key(body), input=_input(body), region=_region(body))
         return {"actor": _actor(await self._host.place(ById(row.actor_id)))}
 
     async def _names(self, params: Mapping[str, str]) -> Json:
@@ -160,6 +161,13 @@ def _read_key(text: str) -> ActorKey:
     return key
 
 
+def _region(body: Json) -> str | None:
+    region = body.get("datacenter")
+    if region is not None and not isinstance(region, str):
+        raise error("api.bad_request", reason="datacenter must be a string")
+    return region
+
+
 def _input(body: Json) -> bytes | None:
     encoded = body.get("input")
     if encoded is None:
@@ -200,7 +208,7 @@ def _actor(row: ActorRow) -> Json:
         "name": row.name,
         "key": None if row.key is None else actor_key.serialize(row.key),
         "namespace_id": row.namespace,
-        "datacenter": "default",
+        "datacenter": REGION,
         "runner_name_selector": "default",
         "crash_policy": "sleep",
         "create_ts": row.create_ts,
