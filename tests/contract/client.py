@@ -74,12 +74,6 @@ class RawSocket:
         self.socket = socket
         self.codec = codec
 
-    @property
-    def handshake(self) -> Mapping[str, str]:
-        """Headers of the 101."""
-        assert self.socket.response is not None
-        return dict(self.socket.response.headers.raw_items())
-
     async def receive_frame(self) -> str | bytes:
         try:
             return await self.socket.recv()
