@@ -24,9 +24,6 @@ def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
-# --- starting and ending ------------------------------------------------------------------------------
-
-
 async def test_requests_wait_for_a_start_and_share_it(client: RawClient, probe: Probe) -> None:
     async with asyncio.TaskGroup() as group:
         waiting = [group.create_task(client.call(by_key("slow", "a"), "ping")) for _ in range(8)]
