@@ -115,7 +115,7 @@ class ActorRegistry:
         start = self._starting.get(actor_id)
         if start is None:
             if self._shut_down:
-                raise error("guard.shutting_down")
+                raise error("guard.service_unavailable")
             # A context of its own: the actor outlives the call that happened to wake it.
             start = asyncio.create_task(self._start(actor_id, launch), context=contextvars.Context())
             self._starting[actor_id] = start
