@@ -10,6 +10,7 @@ Invariants
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Protocol
 
@@ -22,6 +23,8 @@ from rivetkit_core.entropy import Entropy, new_uuid
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.wire.cbor import NULL
 from rivetkit_core.wire.messages import Event
+
+log = logging.getLogger("rivetkit.actor")
 
 
 class OutgoingEvent:
@@ -74,9 +77,13 @@ class Connection:
         self._owner.outbox.post(lambda: self.deliver(outgoing))
 
     def deliver(self, event: OutgoingEvent) -> None:
-        """Hand an event to the transport now."""
-        if self._sink is not None:
+        """Hand an event to the transport now; what goes wrong there is logged."""
+        if self._sink is None:
+            return
+        try:
             self._sink.send_event(event)
+        except Exception:  # one broken transport must not keep the others from their messages
+            log.exception("an event could not be handed over")
 
     async def disconnect(self, reason: str | None = None) -> None:
         """Close the connection (1000) and let ``on_disconnect`` run. Idempotent."""
@@ -198,8 +205,9 @@ class Connections(Mapping[str, Connection]):
 
     async def _disconnected(self, conn: Connection) -> None:
         try:
-            hook = self._instance().on_disconnect(conn)
-            await self._bounded("on_disconnect", self._config.on_connect_timeout, hook)
+            with self.outbox.durability(None):
+                hook = self._instance().on_disconnect(conn)
+                await self._bounded("on_disconnect", self._config.on_connect_timeout, hook)
         finally:
             self._touched()
 

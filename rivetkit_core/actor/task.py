@@ -19,6 +19,7 @@ import contextvars
 import enum
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 from rivetkit_core.actor.access import GatedAccess
 from rivetkit_core.actor.connections import Connection, Connections, ConnectionSink
@@ -30,9 +31,11 @@ from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.errors import RivetError, StorageError, error, find, masked, rebuild
+from rivetkit_core.errors import RivetError, StorageError, error, find, is_public, masked, rebuild
 from rivetkit_core.host.port import ActorAccess, ActorStorage
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
+
+_T = TypeVar("_T")
 
 _CANCELLED_WORK_LIMIT = 5.0
 
@@ -213,9 +216,7 @@ class ActorTask:
             RivetError: As a client may see it: refused, timed out, or the actor takes no connections.
         """
         with self._dispatch("connect"):
-            conn = await self.connections.open(params, sink)
-            await self.outbox.settled()
-            return conn
+            return await self._open(params, sink)
 
     def close_connection(self, conn: Connection) -> None:
         """The other side is gone: let ``on_disconnect`` run in the background. Idempotent."""
@@ -228,15 +229,7 @@ class ActorTask:
             RivetError: As a client may see it. The traceback of anything unexpected is in the log.
         """
         with self._dispatch(name):
-            spec = self.factory.actions.get(name)
-            if spec is None:
-                raise error("actor.action_not_found", name=name)
-            with self.outbox.durability(None if spec.durability is None else spec.durability == "strict"):
-                try:
-                    return await self._budgeted(name, args, conn, spec)
-                finally:
-                    self._touched()
-                    await self.outbox.settled()
+            return await self._run(name, args, conn)
 
     async def call(self, name: str, args: bytes, params: bytes | None) -> bytes:
         """Run an action over a connection of its own, as HTTP and in-process callers do.
@@ -244,34 +237,64 @@ class ActorTask:
         Raises:
             RivetError: As a client may see it.
         """
-        conn = await self.open_connection(params, None)
-        try:
-            return await self.run_action(name, args, conn)
-        finally:
-            self.close_connection(conn)
+        with self._dispatch(name):  # one admission: what was accepted is not refused halfway
+            conn = await self._open(params, None)
+            try:
+                return await self._run(name, args, conn)
+            finally:
+                self.close_connection(conn)
 
     async def call_detached(self, name: str, args: bytes, params: bytes | None) -> bytes:
         """``call`` in a task of this actor: cancelling the caller does not stop the action."""
+        self._admit(name)
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def fail(failure: RivetError) -> None:
+            if not answer.done():
+                answer.set_exception(failure)
+                answer.exception()  # the caller may be gone
 
         async def run() -> None:
             try:
                 output = await self.call(name, args, params)
             except RivetError as failure:
-                if not answer.done():
-                    answer.set_exception(failure)
-                    answer.exception()  # the caller may be gone
+                fail(failure)
             else:
                 if not answer.done():
                     answer.set_result(output)
 
         task = self.work.spawn(WorkKind.ACTION, run())
-        task.add_done_callback(lambda _: answer.cancel())
+        task.add_done_callback(lambda _: fail(self._stamped(error("actor.dropped_reply"))))
+        return await answer
+
+    async def _open(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
+        conn = await self._shown(self.connections.open(params, sink))
         try:
-            return await answer
-        except asyncio.CancelledError:
-            if task.done():
-                raise self._stamped(error("actor.dropped_reply")) from None
+            await self.outbox.settled()
+        except BaseException:
+            self.close_connection(conn)
+            raise
+        return conn
+
+    async def _run(self, name: str, args: bytes, conn: Connection) -> bytes:
+        spec = self.factory.actions.get(name)
+        if spec is None:
+            raise error("actor.action_not_found", name=name)
+        with self.outbox.durability(None if spec.durability is None else spec.durability == "strict"):
+            try:
+                output = await self._shown(self._budgeted(name, args, conn, spec))
+            finally:
+                self._touched()
+            await self.outbox.settled()
+            return output
+
+    async def _shown(self, work: Awaitable[_T]) -> _T:
+        """Hold back a failure until it may be seen. A cancellation tells nobody anything, so it goes on."""
+        try:
+            return await work
+        except Exception:
+            self._touched()
+            await self.outbox.settled()
             raise
 
     async def _budgeted(self, name: str, args: bytes, conn: Connection, spec: ActionSpec) -> bytes:
@@ -289,15 +312,19 @@ class ActorTask:
         """Admission, accounting and error translation around client work (4.2, 4.4)."""
         self._admit(operation)
         self._accepted += 1
+        cancelled_before = _cancellations()
         try:
             with self.work.region(), self.outbox.durability(None):
                 yield
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as failure:
             task = asyncio.current_task()
-            if task is None or not self.work.was_cancelled(task):
+            if task is not None and self.work.was_cancelled(task):
+                task.uncancel()
+                raise self._stamped(error("actor.aborted")) from None
+            if _cancellations() > cancelled_before:
                 raise
-            task.uncancel()
-            raise self._stamped(error("actor.aborted")) from None
+            # Nobody cancelled this task: user code awaited something that was cancelled.
+            raise self._explain(operation, failure) from failure
         except Exception as failure:
             seen = self._explain(operation, failure)
             if seen is failure:
@@ -325,6 +352,7 @@ class ActorTask:
             StorageError: The final state could not be saved; storage keeps the previous one.
         """
         destroying = kind is StopKind.DESTROY
+        self.context.destroy_requested = self.context.destroy_requested or destroying
         self.lifecycle = Lifecycle.DESTROY_GRACE if destroying else Lifecycle.SLEEP_GRACE
         self.context.abort()
         try:
@@ -353,7 +381,8 @@ class ActorTask:
     async def _run_on_destroy(self) -> None:
         budget = self._config.on_destroy_timeout or self._config.shutdown_grace_period
         try:
-            await self._bounded("on_destroy", budget, self._instance.on_destroy())
+            with self.outbox.durability(None):
+                await self._bounded("on_destroy", budget, self._instance.on_destroy())
         except Exception:
             self.context.log.exception("on_destroy failed")
 
@@ -401,9 +430,9 @@ class ActorTask:
                 raise error("actor.callback_timed_out", callback=hook, timeout=timeout) from None
             raise
 
-    def _explain(self, operation: str, failure: Exception) -> RivetError:
+    def _explain(self, operation: str, failure: BaseException) -> RivetError:
         known = find(failure)
-        if known is None:
+        if known is None or not is_public(known.group, known.code):
             self.context.log.error("%s failed", operation, exc_info=failure)
         elif isinstance(known, StorageError):
             self.context.log.error("%s was not acknowledged: %s", operation, known)
@@ -420,3 +449,8 @@ class ActorTask:
         if failure.actor is None:
             failure.actor = self.identity.specifier
         return failure
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
