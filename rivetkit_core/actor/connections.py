@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
+from rivetkit_core.actor.budget import bounded
 from rivetkit_core.actor.factory import ActorInstance
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
@@ -140,10 +141,10 @@ class Connections(Mapping[str, Connection]):
         instance, config = self._instance(), self._config
         preflight = config.on_before_connect_timeout + config.create_conn_state_timeout
         try:
-            await self._bounded("on_before_connect", preflight, self._preflight(instance, conn))
+            await bounded(self._clock, "on_before_connect", preflight, self._preflight(instance, conn))
             self._open[conn.id] = conn
             try:
-                await self._bounded("on_connect", config.on_connect_timeout, instance.on_connect(conn))
+                await bounded(self._clock, "on_connect", config.on_connect_timeout, instance.on_connect(conn))
             except BaseException:
                 self._forget(conn)
                 raise
@@ -194,20 +195,11 @@ class Connections(Mapping[str, Connection]):
         await instance.before_connect(conn)
         await instance.create_conn_state(conn)
 
-    async def _bounded(self, hook: str, timeout: float, work: Awaitable[None]) -> None:
-        try:
-            async with self._clock.timeout(timeout) as bound:
-                await work
-        except TimeoutError:
-            if bound.expired():
-                raise error("actor.callback_timed_out", callback=hook, timeout=timeout) from None
-            raise
-
     async def _disconnected(self, conn: Connection) -> None:
         try:
             with self.outbox.durability(None):
                 hook = self._instance().on_disconnect(conn)
-                await self._bounded("on_disconnect", self._config.on_connect_timeout, hook)
+                await bounded(self._clock, "on_disconnect", self._config.on_connect_timeout, hook)
         finally:
             self._touched()
 
