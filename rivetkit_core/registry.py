@@ -73,10 +73,13 @@ class ActorRegistry:
             log.warning("actor %s calls itself from a startup hook", actor_id)
             raise error("actor.not_ready")
         self._enter_waiting(actor_id)
+        bound = self._clock.timeout(_READY_TIMEOUT)
         try:
-            async with self._clock.timeout(_READY_TIMEOUT):
+            async with bound:
                 return await self._start_or_join(actor_id, launch)
         except TimeoutError:
+            if not bound.expired():
+                raise
             raise error("guard.actor_ready_timeout", timeout=_READY_TIMEOUT) from None
         finally:
             self._leave_waiting(actor_id)
