@@ -44,7 +44,7 @@ class Action(Generic[P, R_co, L_co]):
         durability: Durability | None = None,
     ) -> None:
         self.function = function
-        self.name = name or function.__name__
+        self.name: str = name or function.__name__
         self.durability: Durability | None = durability
         self.__doc__ = function.__doc__
         self.__wrapped__ = function

@@ -6,6 +6,7 @@ Public members are few, since authors share the namespace: ``ctx`` and the hooks
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack, cast, overload
 
@@ -63,7 +64,7 @@ class Actor(Contract):
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
-        annotated = vars(cls).get("__annotations__", {})
+        annotated = inspect.get_annotations(cls)
         if "state" in annotated or "state" in vars(cls):
             setattr(cls, "state", StateSlot(vars(cls).get("state", UNSET)))  # noqa: B010 - authors own it
         if "conn" in annotated:

@@ -21,6 +21,7 @@ from rivetkit._event import Event
 from rivetkit._members import (
     Member,
     actions,
+    attribute,
     authored_bases,
     events,
     groups,
@@ -28,10 +29,10 @@ from rivetkit._members import (
     members,
     raw_annotation,
 )
-from rivetkit._signature import signature_of
+from rivetkit._signature import hints_of, nested_types, signature_of
 from rivetkit._state import Initial
 from rivetkit._stub import Stub
-from rivetkit._validation import resolve
+from rivetkit._validation import UNSET, resolve
 
 HOOK_ARGUMENTS = {
     "create_vars": 0,
@@ -107,8 +108,9 @@ def _check_hook(cls: type[Actor], member: Member) -> None:
     try:
         inspect.signature(member.value).bind(*[None] * (count + 1))
     except TypeError:
+        noun = "argument" if count == 1 else "arguments"
         raise InvalidActor(
-            f"{cls.__name__}.{name} has to accept {count} arguments after self: write "
+            f"{cls.__name__}.{name} has to accept {count} {noun} after self: write "
             f"`async def {name}{inspect.signature(getattr(Actor, name))}`"
         ) from None
 
@@ -116,6 +118,8 @@ def _check_hook(cls: type[Actor], member: Member) -> None:
 def _check_near_miss(cls: type[Actor], name: str) -> None:
     if not name.startswith(("on_", "create_")):
         return
+    if name == "create_state":
+        raise InvalidActor(f"{cls.__name__}.create_state would never run: decorate it with @create_state")
     near = difflib.get_close_matches(name, HOOK_ARGUMENTS, n=1, cutoff=_LIKENESS)
     if near:
         raise InvalidActor(
@@ -142,8 +146,8 @@ def _check_override(cls: type[Actor], member: Member) -> None:
 
 def _check_annotated_declarations(cls: type[Actor]) -> None:
     for base in authored_bases(cls):
-        for name, written in vars(base).get("__annotations__", {}).items():
-            if name in RESERVED or name in vars(base):
+        for name, written in inspect.get_annotations(base).items():
+            if name in RESERVED or attribute(cls, name) is not UNSET:
                 continue
             kind = _declaration(written, base)
             if kind is not None:
@@ -156,7 +160,7 @@ def _check_annotated_declarations(cls: type[Actor]) -> None:
 def _declaration(written: object, owner: type[object]) -> str | None:
     text = written if isinstance(written, str) else inspect.formatannotation(written)
     try:
-        found = resolve(written, owner.__module__, vars(owner))
+        found = resolve(written, owner.__module__, nested_types(owner))
     except NameError:
         return text if text.startswith("Event[") else None
     origin: object = typing.get_origin(found) or found
@@ -230,7 +234,7 @@ def _check_untyped_connections(cls: type[Actor]) -> None:
         hook = getattr(cls, name)
         if hook is getattr(Actor, name):
             continue
-        hints = typing.get_type_hints(hook)
+        hints = hints_of(hook)
         parameter = list(inspect.signature(hook).parameters)[1]
         expected: object = hints.get(parameter, object)
         if not any(expected == loose for loose in _LOOSE):

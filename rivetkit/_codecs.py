@@ -24,7 +24,7 @@ from rivetkit._validation import (
     Adapter,
     Issue,
     decode,
-    defined,
+    decode_given,
     dump,
     encode,
     failure,
@@ -76,7 +76,7 @@ class CallCodec:
         Raises:
             ValidationError: An argument is missing, too many or does not fit.
         """
-        decoded = decode(data, target)
+        decoded = decode_given(data, target)
         given = cast("list[object]", decoded) if isinstance(decoded, list) else [decoded]
         parameters = self.signature.parameters
         if len(given) > len(parameters):
@@ -134,7 +134,7 @@ class InputCodec:
             ValidationError: The input does not fit.
             RivetError: ``actor.missing_input``, when there is none and a parameter needs a value.
         """
-        value = UNSET if data is None else decode(data, self.TARGET)
+        value = UNSET if data is None else decode_given(data, self.TARGET)
         parameters = self.signature.parameters
         if value is UNSET and any(parameter.required for parameter in parameters):
             raise error("actor.missing_input")
@@ -198,10 +198,10 @@ class EventCodec:
         decoded = decode(data, target)
         args = cast("list[object]", decoded) if isinstance(decoded, list) else [decoded]
         if self._spread:
-            return validate([defined(value) for value in args], self.adapter, target)
+            return validate(args, self.adapter, target)
         if len(args) > 1:
             raise failure(target, [issue((1,), f"Expected one value, got {len(args)}", "too_many")])
-        return validate(defined(args[0]) if args else None, self.adapter, target)
+        return validate(args[0] if args else None, self.adapter, target)
 
     @cached_property
     def _type(self) -> object:

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from rivetkit._connection import Conn
-from rivetkit._validation import decode, defined
+from rivetkit._validation import decode
 from rivetkit_core.errors import error
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Context:
     def input(self) -> object:
         """What the actor was created with, as plain data; None when it was created without."""
         data = self.__rivet_core__.input
-        return None if data is None else defined(decode(data, "input"))
+        return None if data is None else decode(data, "input")
 
     @property
     def conns(self) -> list[Conn[Any, Any]]:

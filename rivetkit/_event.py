@@ -64,7 +64,7 @@ class Event(Generic[T]):
     __rivet_remote__: ClassVar[bool] = True
 
     def __init__(self, *, name: str = "") -> None:
-        self.name = name
+        self.name: str = name
         self._owner: type[object] | None = None
 
     def __set_name__(self, owner: type[object], name: str) -> None:

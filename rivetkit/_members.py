@@ -5,6 +5,7 @@ Looks and answers; judging what it finds is the business of ``_checks``.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -16,9 +17,9 @@ from rivetkit._authoring import InvalidActor
 from rivetkit._codecs import CallCodec, InputCodec
 from rivetkit._contract import Contract
 from rivetkit._event import Event
-from rivetkit._signature import Function
+from rivetkit._signature import Function, nested_types
 from rivetkit._state import Initial
-from rivetkit._validation import resolve
+from rivetkit._validation import UNSET, resolve
 from rivetkit_core.config import Durability
 
 K = TypeVar("K")
@@ -114,15 +115,15 @@ def narrowed(value: object, kind: type[K]) -> K | None:
     return value if isinstance(value, kind) else None
 
 
-def attribute(cls: type[object], name: str) -> object | None:
-    """What authors assigned to ``name``, unbound; None if nobody did."""
-    return next((vars(base)[name] for base in authored_bases(cls) if name in vars(base)), None)
+def attribute(cls: type[object], name: str) -> object:
+    """What authors assigned to ``name``, unbound; ``UNSET`` if nobody did."""
+    return next((vars(base)[name] for base in authored_bases(cls) if name in vars(base)), UNSET)
 
 
 def raw_annotation(cls: type[object], name: str) -> tuple[object, type[object]] | None:
     """An annotation as written, and the class that has it."""
     for base in authored_bases(cls):
-        written = vars(base).get("__annotations__", {})
+        written = inspect.get_annotations(base)
         if name in written:
             return written[name], base
     return None
@@ -139,7 +140,7 @@ def annotation(cls: type[object], name: str) -> object | None:
         return None
     written, owner = found
     try:
-        return resolve(written, owner.__module__, vars(owner))
+        return resolve(written, owner.__module__, nested_types(owner))
     except NameError as missing:
         raise InvalidActor(
             f"The annotation `{name}: {written}` of {owner.__name__} cannot be resolved: {missing.name!r} is "

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from pydantic.fields import FieldInfo
 
 from rivetkit._authoring import InvalidActor
 from rivetkit._validation import UNSET, Adapter, adapter_for
@@ -75,7 +78,7 @@ def signature_of(function: Function) -> Signature:
         InvalidActor: A parameter or the result cannot travel, or is not annotated.
     """
     where = function.__qualname__
-    hints = _hints(function, where)
+    hints = hints_of(function)
     shape = inspect.signature(function)
     declared = list(shape.parameters.values())[1:]
     if "return" not in hints:
@@ -92,14 +95,32 @@ def signature_of(function: Function) -> Signature:
     )
 
 
-def _hints(function: Function, where: str) -> dict[str, object]:
+def hints_of(function: Function) -> dict[str, object]:
+    """Annotations of a method, resolved.
+
+    Raises:
+        InvalidActor: One names something that does not exist at module level.
+    """
     try:
-        return typing.get_type_hints(function, include_extras=True)
+        return typing.get_type_hints(function, localns=_enclosing_types(function), include_extras=True)
     except NameError as missing:
         raise InvalidActor(
-            f"{where} has an annotation that cannot be resolved: {missing.name!r} is not defined at module "
-            f"level. Move it out of the function, or out of `if TYPE_CHECKING`, to the top of the module."
+            f"{function.__qualname__} has an annotation that cannot be resolved: {missing.name!r} is "
+            f"not defined at module level. Move it out of the function, or out of "
+            f"`if TYPE_CHECKING`, to the top of the module."
         ) from missing
+
+
+def nested_types(owner: type[object]) -> dict[str, object]:
+    """Classes written inside a class body; its annotations may name them."""
+    return {name: value for name, value in vars(owner).items() if isinstance(value, type)}
+
+
+def _enclosing_types(function: Function) -> dict[str, object]:
+    found: object = sys.modules.get(function.__module__)
+    for step in function.__qualname__.split(".")[:-1]:
+        found = getattr(found, step, None)
+    return nested_types(found) if isinstance(found, type) else {}
 
 
 def _parameter(found: inspect.Parameter, hints: Mapping[str, object], where: str) -> Parameter:
@@ -113,6 +134,11 @@ def _parameter(found: inspect.Parameter, hints: Mapping[str, object], where: str
         raise InvalidActor(
             f"Parameter {found.name!r} of {where} has no annotation. Arguments are validated by their type: "
             f"write `{found.name}: str` (or whatever it is; `object` accepts anything)."
+        )
+    if isinstance(found.default, FieldInfo):
+        raise InvalidActor(
+            f"The default of {found.name!r} of {where} is a pydantic Field, which the method itself would "
+            f"receive: write `{found.name}: Annotated[..., Field(...)] = default`"
         )
     return Parameter(
         name=found.name,

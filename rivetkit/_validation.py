@@ -35,7 +35,8 @@ _ANYTHING: Adapter = TypeAdapter(Any)
 
 def adapter_for(annotation: object) -> Adapter:
     """Build the validator and serializer of a type; pydantic's schema errors pass through."""
-    return TypeAdapter(annotation)
+    adapter: Adapter = TypeAdapter(cast("Any", annotation))
+    return adapter
 
 
 def resolve(annotation: object, module: str, names: Mapping[str, object] | None = None) -> object:
@@ -106,15 +107,47 @@ def encode(plain: object, target: str) -> bytes:
 
 
 def decode(data: bytes, target: str) -> object:
-    """Read CBOR; ``undefined`` becomes ``UNSET`` where it stands alone, in a list or in a map.
+    """Read CBOR. JavaScript's ``undefined`` reads as a missing entry in a map and as None elsewhere.
 
     Raises:
         ValidationError: The bytes are not one CBOR item.
     """
+    value = _read(data, target)
+    return _settled(value) if _may_hold_undefined(data) else value
+
+
+def decode_given(data: bytes, target: str) -> object:
+    """Read arguments or an input, where ``undefined`` means a value that was not given: ``UNSET``.
+
+    Raises:
+        ValidationError: The bytes are not one CBOR item.
+    """
+    value = _read(data, target)
+    if value is UNSET or not _may_hold_undefined(data):
+        return value
+    if isinstance(value, list):
+        return [item if item is UNSET else _settled(item) for item in cast("list[object]", value)]
+    return _settled(value)
+
+
+def _read(data: bytes, target: str) -> object:
     try:
         return cbor.decode(data, undefined=UNSET)
     except ProtocolError as found:
         raise failure(target, [issue((), str(found), "cbor")]) from found
+
+
+def _may_hold_undefined(data: bytes) -> bool:
+    return b"\xf7" in data or b"$Undefined" in data
+
+
+def _settled(value: object) -> object:
+    if isinstance(value, dict):
+        entries = cast("dict[object, object]", value)
+        return {key: _settled(entry) for key, entry in entries.items() if entry is not UNSET}
+    if isinstance(value, list):
+        return [_settled(item) for item in cast("list[object]", value)]
+    return None if value is UNSET else value
 
 
 def dump(value: object, adapter: Adapter, target: str) -> bytes:
@@ -132,11 +165,25 @@ def load(data: bytes, adapter: Adapter, target: str) -> object:
     Raises:
         ValidationError: It is not CBOR, or does not fit the declared type.
     """
-    return validate(defined(decode(data, target)), adapter, target)
+    return validate(decode(data, target), adapter, target)
 
 
-def defined(value: object) -> object:
-    """``value``, with ``UNSET`` read as None."""
+def dump_anything(value: object, target: str) -> bytes:
+    """Write a value of no declared type as CBOR: plain data, models, dataclasses.
+
+    Raises:
+        ValidationError: It holds an object that cannot travel.
+    """
+    return encode(to_plain(value, _ANYTHING, target), target)
+
+
+def load_anything(data: bytes, target: str) -> object:
+    """Read CBOR as plain data.
+
+    Raises:
+        ValidationError: It is not CBOR.
+    """
+    value = decode(data, target)
     return None if value is UNSET else value
 
 

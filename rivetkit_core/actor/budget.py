@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from rivetkit_core.clock import Clock
-from rivetkit_core.errors import error
+from rivetkit_core.clock import Clock, within
+from rivetkit_core.errors import callback_timed_out
 
 
 async def bounded(clock: Clock, hook: str, timeout: float, work: Awaitable[None]) -> None:
@@ -14,11 +14,4 @@ async def bounded(clock: Clock, hook: str, timeout: float, work: Awaitable[None]
     Raises:
         RivetError: ``actor.callback_timed_out``; the hook was cancelled.
     """
-    bound = clock.timeout(timeout)
-    try:
-        async with bound:
-            await work
-    except TimeoutError:
-        if bound.expired():
-            raise error("actor.callback_timed_out", callback=hook, timeout=timeout) from None
-        raise
+    await within(clock, timeout, work, lambda: callback_timed_out(hook, timeout))

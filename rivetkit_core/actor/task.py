@@ -30,7 +30,7 @@ from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
-from rivetkit_core.clock import Clock
+from rivetkit_core.clock import Clock, within
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorAccess, ActorStorage
@@ -278,14 +278,8 @@ class ActorTask:
 
     async def _budgeted(self, name: str, args: bytes, conn: Connection, spec: ActionSpec) -> bytes:
         budget = self._config.action_timeout if spec.timeout is None else spec.timeout
-        bound = self._clock.timeout(budget)
-        try:
-            async with bound:
-                return await self._instance.run_action(name, args, conn)
-        except TimeoutError:
-            if bound.expired():
-                raise error("actor.action_timed_out") from None
-            raise
+        work = self._instance.run_action(name, args, conn)
+        return await within(self._clock, budget, work, lambda: error("actor.action_timed_out"))
 
     def _refusal(self) -> str | None:
         if self.context.destroy_requested:

@@ -38,6 +38,20 @@ class Room(Actor):
     def move(self, point: Point, note: Message | None = None) -> Point:
         return point
 
+    @dataclass
+    class Inner:
+        value: int
+
+    @action
+    def inner(self) -> Inner:
+        return self.Inner(1)
+
+    @action
+    async def note(self, values: list[int | None]) -> None: ...
+
+    @action
+    async def anything(self, value: object) -> None: ...
+
     @action
     async def at(self, when: datetime, amount: Decimal) -> None: ...
 
@@ -132,6 +146,26 @@ def test_received_arguments_fill_positional_and_keyword_parameters() -> None:
 def test_undefined_stands_for_a_default() -> None:
     received = codec("post").decode_args(b"\x82\x62hi\xf7", "arguments")
     assert received == (["hi", 1], {"author": None, "loud": False})
+
+
+def test_undefined_inside_an_argument_is_a_missing_field() -> None:
+    received = codec("move").decode_args(b"\x81\xa2\x61x\x01\x61y\xf7", "arguments")
+    assert received == ([Point(1, 0), None], {})
+
+
+def test_undefined_in_a_list_inside_an_argument_is_none() -> None:
+    received = codec("note").decode_args(b"\x81\x82\x01\xf7", "arguments")
+    assert received == ([[1, None]], {})
+
+
+def test_an_object_that_cannot_travel_is_a_validation_error() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Room.anything.encode_args(object())
+    assert caught.value.issues[0].type == "serialization"
+
+
+def test_annotations_may_name_classes_of_the_class_body() -> None:
+    assert Room.inner.decode_output(cbor.encode({"value": 1})) == Room.Inner(1)
 
 
 def test_a_missing_argument_is_named() -> None:

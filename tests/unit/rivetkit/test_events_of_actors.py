@@ -3,11 +3,13 @@ from __future__ import annotations
 from typing import NamedTuple, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
-from typed_fakes import FakeConnection, FakeContext, admit, call, start
 
-from rivetkit import Actor, Event, InvalidActor, ValidationError, action, actor
+from rivetkit import Actor, Context, Contract, Event, InvalidActor, ValidationError, action, actor
 from rivetkit_core.wire import cbor
+from tests.unit.rivetkit.typed_fakes import FakeConnection, FakeContext, admit, call, start
 
 
 class Place(NamedTuple):
@@ -34,6 +36,20 @@ class Ticker(Actor):
         self.listed.broadcast([1, 2])
         self.placed.broadcast(Place(3, 4))
         self.emptied.broadcast(None)
+
+
+class Promise(Contract):
+    said = Event[str]()
+
+    @action
+    async def speak(self) -> None:
+        raise NotImplementedError
+
+
+class Promised(Actor, Promise):
+    @action
+    async def speak(self) -> None:
+        self.said.broadcast("hi")
 
 
 class Note(BaseModel):
@@ -64,6 +80,12 @@ async def test_a_wrong_payload_is_an_error_inside_the_actor() -> None:
     assert context.broadcasts == []
 
 
+async def test_an_event_declared_by_a_contract_is_broadcast() -> None:
+    context = FakeContext()
+    await call(start(Promised, context), "speak")
+    assert context.broadcasts == [("said", ["hi"])]
+
+
 async def test_an_event_can_go_to_one_connection() -> None:
     ticker, conn = Ticker(), await admit(start(Ticker), FakeConnection())
     ticker.changed.send(conn.attachment, 7)  # pyright: ignore[reportArgumentType]  # set by before_connect
@@ -89,6 +111,16 @@ def test_a_reference_decodes_a_spread_tuple() -> None:
 
 def test_a_reference_decodes_a_named_tuple() -> None:
     assert Ticker.placed.decode_args(cbor.encode([1, 2])) == Place(1, 2)
+
+
+@given(number=st.integers(-(2**53), 2**53), text=st.text())
+def test_a_spread_payload_arrives_as_it_was_sent(number: int, text: str) -> None:
+    context = FakeContext()
+    ticker = Ticker()
+    ticker.__rivet_context__ = Context(context.core)
+    ticker.moved.broadcast((number, text))
+    [(name, args)] = context.broadcasts
+    assert (name, Ticker.moved.decode_args(cbor.encode(args))) == ("moved", (number, text))
 
 
 def test_a_payload_type_may_be_declared_later() -> None:

@@ -1,0 +1,25 @@
+"""Clients: typed access to actors in Python and in every other language."""
+
+from rivetkit.client._client import Client as Client
+from rivetkit.client._connection import ActorConnection as ActorConnection
+from rivetkit.client._handle import ActorHandle as ActorHandle
+from rivetkit.client._status import ConnectionStatus as ConnectionStatus
+from rivetkit.client._streams import EventStream as EventStream
+from rivetkit.client._streams import WhenFull as WhenFull
+from rivetkit.client._sync import SyncClient as SyncClient
+from rivetkit.client._sync_connection import SyncActorConnection as SyncActorConnection
+from rivetkit.client._sync_connection import SyncActorHandle as SyncActorHandle
+from rivetkit.client._sync_connection import SyncEventStream as SyncEventStream
+
+__all__ = [
+    "ActorConnection",
+    "ActorHandle",
+    "Client",
+    "ConnectionStatus",
+    "EventStream",
+    "SyncActorConnection",
+    "SyncActorHandle",
+    "SyncClient",
+    "SyncEventStream",
+    "WhenFull",
+]

@@ -1,0 +1,1 @@
+"""Our server under the stock TypeScript client."""

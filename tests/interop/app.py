@@ -1,0 +1,210 @@
+"""The actors that the interop tests drive. They exist to be called from TypeScript, not to be an example."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel
+
+from rivetkit import ActionGroup, Actor, Conn, Event, UserError, action, actor, create_state
+from rivetkit_core.errors import error
+
+
+class Point(BaseModel):
+    x: int
+    y: int
+
+
+class InnerActions(ActionGroup[Actor]):
+    """Reached as ``nested.inner.deep``."""
+
+    @action
+    async def deep(self, value: object) -> object:
+        return [*self.actor.ctx.key, value]
+
+
+class NestedActions(ActionGroup[Actor]):
+    """Reached as ``nested``."""
+
+    inner = InnerActions()
+
+
+@actor(name="echo")
+class Echo(Actor):
+    """Values in, values out; and every way an action can fail."""
+
+    nested = NestedActions()
+
+    async def create_vars(self) -> asyncio.Event:
+        return asyncio.Event()
+
+    vars: asyncio.Event
+
+    @action
+    async def echo(self, value: object) -> object:
+        return value
+
+    @action
+    async def key(self) -> list[str]:
+        return list(self.ctx.key)
+
+    @action
+    async def nothing(self) -> None:
+        return None
+
+    @action
+    def add(self, a: int, b: int = 1) -> int:
+        return a + b
+
+    @action
+    async def shout(self, text: str) -> str:
+        return text.upper()
+
+    @action
+    async def shift(self, point: Point, by: int) -> Point:
+        return Point(x=point.x + by, y=point.y + by)
+
+    @action
+    async def reverse(self, data: bytes) -> bytes:
+        return data[::-1]
+
+    @action
+    async def day_after(self, moment: datetime) -> datetime:
+        return moment + timedelta(days=1)
+
+    @action
+    async def union(self, left: set[int], right: set[int]) -> set[int]:
+        return left | right
+
+    @action
+    async def square(self, number: int) -> int:
+        return number * number
+
+    @action
+    async def refuse(self) -> None:
+        raise UserError("bad thing", code="bad_thing", metadata={"field": "x", "n": 3})
+
+    @action(name="crash")
+    async def fail_for_a_reason_clients_must_not_see(self) -> None:
+        raise RuntimeError("the password is swordfish")
+
+    @action
+    async def wait(self) -> str:
+        await self.vars.wait()
+        return "released"
+
+    @action
+    async def release(self) -> None:
+        self.vars.set()
+
+    @action
+    async def large(self, size: int) -> str:
+        return "x" * size
+
+
+class CounterState(BaseModel):
+    count: int
+
+
+@actor(name="counter")
+class Counter(Actor):
+    """State made from a single input value, and events."""
+
+    state: CounterState
+
+    changed = Event[int]()
+    moved = Event[tuple[int, str]]()
+
+    @create_state
+    def initial(self, start: int = 0) -> CounterState:
+        return CounterState(count=start)
+
+    @action
+    async def increment(self, by: int = 1) -> int:
+        self.state.count += by
+        self.changed.broadcast(self.state.count)
+        self.moved.broadcast((by, "up" if by > 0 else "down"))
+        return self.state.count
+
+    @action
+    async def count(self) -> int:
+        return self.state.count
+
+    @action
+    async def save(self) -> None:
+        await self.ctx.save_state()
+
+    @action
+    async def destroy(self) -> None:
+        await self.ctx.destroy()
+
+
+class RoomState(BaseModel):
+    title: str
+    limit: int
+
+
+class Member(BaseModel):
+    name: str
+
+
+class Visit(BaseModel):
+    calls: int = 0
+
+
+class Line(BaseModel):
+    author: str
+    text: str
+
+
+@actor(name="room")
+class Room(Actor):
+    """State made from several input fields, connection parameters, and hooks that refuse."""
+
+    state: RoomState
+    conn: Conn[Member, Visit]
+
+    said = Event[Line]()
+    whispered = Event[str]()
+
+    @create_state
+    async def initial(self, title: str = "untitled", limit: int = 10) -> RoomState:
+        return RoomState(title=title, limit=limit)
+
+    async def on_before_connect(self, params: Member, /) -> None:
+        if params.name == "taken":
+            raise UserError("choose another name", code="name_taken", metadata={"name": params.name})
+        if params.name == "banned":
+            raise error("auth.forbidden")
+
+    async def create_conn_state(self, params: Member, /) -> Visit:
+        return Visit()
+
+    @action
+    async def describe(self) -> RoomState:
+        return self.state
+
+    @action
+    async def name(self) -> str:
+        return self.conn.params.name
+
+    @action
+    async def count_calls(self) -> int:
+        self.conn.state.calls += 1
+        return self.conn.state.calls
+
+    @action
+    async def say(self, text: str) -> None:
+        self.said.broadcast(Line(author=self.conn.params.name, text=text))
+
+    @action
+    async def whisper(self, text: str) -> None:
+        self.whispered.send(self.conn, text)
+
+    @action
+    async def leave(self) -> None:
+        await self.conn.disconnect("bye")
+
+
+ACTORS = (Echo, Counter, Room)

@@ -1,0 +1,133 @@
+"""Positive cases: all of this must type-check in strict mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, assert_type
+
+from app import (
+    Counter,
+    CounterContract,
+    CounterState,
+    CounterStub,
+    CounterStubFromActor,
+    LiveCounter,
+    LoudCounter,
+    Member,
+    Notes,
+    Other,
+    Visit,
+)
+
+from rivetkit import Actor, Conn, Emitter, EventRef, Input, actor
+from rivetkit.client import ActorConnection, ActorHandle, Client
+
+
+async def by_reference(client: Client) -> None:
+    counter = client.get_or_create(Counter, "global", input=Counter.initial(start=100))
+    assert_type(counter, ActorHandle[Counter])
+    assert_type(await counter.call(Counter.increment, 5, note="five"), int)
+    assert_type(await counter.call(Counter.increment), int)
+    assert_type(await counter.call(Counter.peek), int)
+    assert_type(await counter.action(Counter.increment, timeout=3.0)(by=2), int)
+    assert_type(await counter.call(Counter.reset_to, 0), None)
+    assert_type(await counter.call(Counter.notes.add, "x"), int)
+    assert_type(await counter.call(Counter.notes.all), list[str])
+    assert_type(Counter.initial(start=3), Input[Counter])
+    assert_type(Other.initial("x"), Input[Other])
+
+
+async def by_connection(client: Client) -> None:
+    counter = client.get_or_create(Counter, "global")
+    async with counter.connect(params=Member(name="Ada")) as conn, conn.events(Counter.changed) as changed:
+        assert_type(conn, ActorConnection[Counter])
+        assert_type(await conn.call(Counter.increment, 1), int)
+        async for value in changed:
+            assert_type(value, int)
+    async with counter.connect() as conn, conn.events(Counter.moved) as moved:
+        async for place in moved:
+            assert_type(place, tuple[int, str])
+
+
+async def by_stub(client: Client) -> None:
+    handle = client.get_or_create(CounterContract, "global")
+    stub = CounterStub(handle)
+    assert_type(await stub.increment(4, note="stub"), int)
+    assert_type(await stub.peek(), int)
+    shared = CounterStubFromActor(client.get_or_create(Counter, "global"))
+    assert_type(await shared.peek(), int)  # a plain `def` action is awaitable from outside
+    async with handle.connect() as conn:
+        live = LiveCounter(conn)
+        async with live.changed as changed:
+            async for value in changed:
+                assert_type(value, int)
+
+
+def faces(live: Counter) -> None:
+    assert_type(Counter.changed, EventRef[Counter, int])
+    assert_type(Counter.moved, EventRef[Counter, tuple[int, str]])
+    assert_type(Counter.notes, type[Notes])
+    assert_type(LoudCounter.changed, EventRef[LoudCounter, int])
+    assert_type(live.state, CounterState)
+    assert_type(live.conn.params, Member)
+    assert_type(live.conn.state, Visit)
+    assert_type(live.vars, dict[str, int])
+    assert_type(live.changed, Emitter[int])
+    assert_type(live.notes, Notes)
+    assert_type(live.notes.actor, Counter)
+    assert_type(live.notes.all(), list[str])
+    assert_type(live.peek(), int)
+    assert_type(live.initial(3), CounterState)
+    local: Callable[[int], Coroutine[Any, Any, int]] = live.increment
+    live.changed.send(live.conn, 3)
+    live.state = CounterState(3)
+    print(local)
+
+
+async def inside(live: Counter) -> None:
+    assert_type(live.ctx.key, tuple[str, ...])
+    assert_type(live.ctx.client, Client)
+    assert_type(live.ctx.conns, list[Conn[Any, Any]])
+    await live.ctx.save_state()
+    assert_type(live.ctx.aborted, bool)
+
+
+async def base_ref_on_derived_handle(client: Client) -> None:
+    loud = client.get_or_create(LoudCounter, "loud")
+    assert_type(await loud.call(Counter.increment, 2), int)
+    assert_type(await loud.call(LoudCounter.increment, 2), int)
+    assert_type(await loud.call(Counter.notes.add, "x"), int)
+    assert_type(await loud.call(LoudCounter.notes.add, "x"), int)
+
+
+def codecs() -> None:
+    assert_type(Counter.increment.encode_args(2, note="x"), bytes)
+    assert_type(Counter.increment.decode_output(b""), int)
+    assert_type(Counter.moved.decode_args(b""), tuple[int, str])
+
+
+@actor
+class Hooks(Actor):
+    """Overrides may be as precise as they like, and name parameters as they like."""
+
+    async def on_create(self) -> None: ...
+
+    async def on_wake(self) -> None: ...
+
+    async def on_destroy(self) -> None: ...
+
+    async def on_state_change(self) -> None: ...
+
+    async def on_before_connect(self, who: Member) -> None: ...
+
+    async def on_connect(self, conn: Conn[Member, None]) -> None: ...
+
+    async def on_disconnect(self, connection: Conn[Member, None]) -> None: ...
+
+    async def create_conn_state(self, params: Member) -> None: ...
+
+    async def create_vars(self) -> list[int]:
+        return []
+
+    async def on_before_action_response(self, name: str, args: tuple[object, ...], output: int) -> str:
+        return str(output)
