@@ -107,10 +107,7 @@ class ActorTask:
         )
         self._observer: StateObserver | None = None
         self._instance: ActorInstance = factory.create(self.context)
-        if self._instance.has_state and self._instance.observes_state:
-            self._observer = StateObserver(
-                work=self.work, capture=self._capture, callback=self._instance.on_state_change
-            )
+        self._observe()
 
     # --- start ----------------------------------------------------------------------------------
 
@@ -359,6 +356,12 @@ class ActorTask:
         self._saver.request()
         if self._observer is not None:
             self._observer.look()
+
+    def _observe(self) -> None:
+        if self._instance.has_state and self._instance.observes_state:
+            self._observer = StateObserver(
+                work=self.work, capture=self._capture, callback=self._instance.on_state_change
+            )
 
     def _reset_observer(self) -> None:
         if self._observer is not None:

@@ -65,9 +65,9 @@ def clock_reads(tree: ast.Module) -> Iterator[str]:
             continue
         dotted = ast.unparse(node)
         receiver = ast.unparse(node.value).lower()
-        if dotted in _TIME_AND_CHANCE or dotted.endswith(("datetime.now", "dt.now", "date.today")):
-            yield dotted
-        elif node.attr in _FORBIDDEN_METHODS and "clock" not in receiver:
+        reads_wall_clock = dotted.endswith(("datetime.now", "dt.now", "date.today"))
+        sets_timer = node.attr in _FORBIDDEN_METHODS and "clock" not in receiver
+        if dotted in _TIME_AND_CHANCE or reads_wall_clock or sets_timer:
             yield dotted
 
 
