@@ -62,8 +62,7 @@ class ActorTask:
         self.factory = factory
         self.identity = identity
         self.lifecycle = Lifecycle.LOADING
-        config = factory.config
-        self._config = config
+        self._config = config = factory.config
         self._clock = clock
         self._storage = storage
         self.work = WorkRegistry()
