@@ -7,6 +7,7 @@ Invariants
     An operation runs entirely inside one transaction; its caller hears of success only after the commit.
     An operation that raises RivetError has written nothing, so the rest of its group is unaffected.
     When SQLite itself fails, the whole group is rolled back and every caller of it is told.
+    An operation that fails for any other reason is rolled back alone; the thread never ends because of it.
 """
 
 from __future__ import annotations
@@ -129,23 +130,42 @@ class Writer:
             return [self._pending.popleft() for _ in range(count)]
 
     def _commit(self, connection: sqlite3.Connection, group: list[_Operation[object]]) -> None:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            for operation in group:
-                try:
-                    operation.result = operation.work(connection)
-                except RivetError as refused:
-                    operation.failure = refused
-            connection.execute("COMMIT")
-        except (sqlite3.Error, OSError) as failure:
+        while True:
+            try:
+                culprit = self._attempt(connection, group)
+            except (sqlite3.Error, OSError) as failure:
+                _roll_back(connection)
+                told = explain(failure)
+                for operation in group:
+                    operation.failure = told
+                return
+            if culprit is None:
+                return
             _roll_back(connection)
-            told = explain(failure)
+            group = [operation for operation in group if operation is not culprit]
             for operation in group:
-                operation.failure = told
-            return
+                operation.failure = None
+
+    def _attempt(
+        self, connection: sqlite3.Connection, group: list[_Operation[object]]
+    ) -> _Operation[object] | None:
+        """Run and commit a group; or stop before the commit and return the operation that could not run."""
+        connection.execute("BEGIN IMMEDIATE")
+        for operation in group:
+            try:
+                operation.result = operation.work(connection)
+            except RivetError as refused:
+                operation.failure = refused
+            except (sqlite3.Error, OSError):
+                raise
+            except Exception as failure:  # noqa: BLE001 - handed to its caller
+                operation.failure = failure
+                return operation
+        connection.execute("COMMIT")
         self.statistics.commits += 1
         self.statistics.operations += len(group)
         self.statistics.largest_group = max(self.statistics.largest_group, len(group))
+        return None
 
     def _call_soon(self, callback: Callable[..., None], *args: object) -> None:
         loop = self._loop
