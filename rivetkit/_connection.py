@@ -6,8 +6,6 @@ starts inherit it.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, cast
 
@@ -66,14 +64,19 @@ class Conn(Generic[Params, State]):
 _current: ContextVar[Conn[Any, Any] | None] = ContextVar("rivetkit.conn", default=None)
 
 
-@contextmanager
-def calling(conn: Conn[Any, Any] | None) -> Generator[None]:
+class calling:
     """Make ``conn`` the caller inside the block; None for hooks that no connection caused."""
-    token = _current.set(conn)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_conn", "_token")
+
+    def __init__(self, conn: Conn[Any, Any] | None) -> None:
+        self._conn = conn
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._conn)
+
+    def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> None:
+        _current.reset(self._token)
 
 
 class ConnSlot:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,6 +23,9 @@ from rivetkit_core.errors import RivetError, ValidationError, error
 if TYPE_CHECKING:
     from rivetkit_core.actor.connections import Connection
     from rivetkit_core.actor.context import ActorContext
+
+
+_CONNECTION_HOOKS = ("on_before_connect", "create_conn_state", "on_connect", "on_disconnect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,16 @@ class CompiledInstance:
         self._core = core
         self._actor = blueprint.actor_class()
         self._actor.__rivet_context__ = Context(core, blueprint.client_factory)
+        self._connection_hooks = frozenset(hook for hook in _CONNECTION_HOOKS if blueprint.overrides(hook))
+        self._replaces_output = blueprint.overrides("on_before_action_response")
 
     @property
     def has_state(self) -> bool:
         return self._blueprint.state is not None
+
+    @property
+    def connection_hooks(self) -> frozenset[str]:
+        return self._connection_hooks
 
     @property
     def observes_state(self) -> bool:
@@ -133,11 +141,12 @@ class CompiledInstance:
         params = load(conn.params, blueprint.conn_params, "connection params")
         typed = Conn[Any, Any](conn, params, blueprint.conn_state)
         conn.attachment = typed
-        with _user_code(typed):
-            await self._actor.on_before_connect(params)
+        if "on_before_connect" in self._connection_hooks:
+            with _user_code(typed):
+                await self._actor.on_before_connect(params)
 
     async def create_conn_state(self, conn: Connection) -> None:
-        if not self._blueprint.overrides("create_conn_state"):
+        if "create_conn_state" not in self._connection_hooks:
             return
         typed = _typed(conn)
         with _user_code(typed):
@@ -161,7 +170,7 @@ class CompiledInstance:
         positional, keywords = codec.decode_args(args, f"action `{name}` arguments")
         with _user_code(None if conn is None else _typed(conn)):
             output = await _settled(found.function(self._receiver(found), *positional, **keywords))
-            if self._blueprint.overrides("on_before_action_response"):
+            if self._replaces_output:
                 replaced = await self._replaced(found, (*positional, *keywords.values()), output)
                 if replaced is not None:
                     return replaced
@@ -211,12 +220,10 @@ async def _settled(outcome: object) -> object:
     return await cast("Awaitable[object]", outcome) if inspect.isawaitable(outcome) else outcome
 
 
-@contextmanager
-def _user_code(conn: Conn[Any, Any] | None) -> Generator[None]:
+class _user_code(calling):
     """Run author code with its caller known; what it raises passes, with metadata made plain."""
-    with calling(conn):
-        try:
-            yield
-        except RivetError as raised:
+
+    def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> None:
+        super().__exit__(kind, raised, trace)
+        if isinstance(raised, RivetError):
             raised.metadata = plain_metadata(raised.metadata)
-            raise

@@ -28,6 +28,9 @@ from rivetkit_core.wire.messages import Event
 log = logging.getLogger("rivetkit.actor")
 
 
+_PREFLIGHT = frozenset({"on_before_connect", "create_conn_state"})
+
+
 class OutgoingEvent:
     """One event on its way to many connections; each encoding of it is made once.
 
@@ -139,15 +142,16 @@ class Connections(Mapping[str, Connection]):
         """
         conn = Connection(self, new_uuid(self._entropy), NULL if params is None else params, sink)
         instance, config = self._instance(), self._config
-        preflight = config.on_before_connect_timeout + config.create_conn_state_timeout
+        hooks = instance.connection_hooks
         try:
-            await bounded(self._clock, "on_before_connect", preflight, self._preflight(instance, conn))
+            if hooks.isdisjoint(_PREFLIGHT):
+                await instance.before_connect(conn)
+            else:
+                budget = config.on_before_connect_timeout + config.create_conn_state_timeout
+                await bounded(self._clock, "on_before_connect", budget, self._preflight(instance, conn))
             self._open[conn.id] = conn
-            try:
-                await bounded(self._clock, "on_connect", config.on_connect_timeout, instance.on_connect(conn))
-            except BaseException:
-                self._forget(conn)
-                raise
+            if "on_connect" in hooks:
+                await self._connected(instance, conn)
         finally:
             self._touched()
         if not conn.is_open:
@@ -156,7 +160,7 @@ class Connections(Mapping[str, Connection]):
 
     def remove(self, conn: Connection) -> None:
         """Take a connection out and run ``on_disconnect`` in the background. Idempotent."""
-        if not self._forget(conn):
+        if not self._forget(conn) or "on_disconnect" not in self._instance().connection_hooks:
             return
         # Teardown refuses new work; shutdown disconnects everybody itself before that.
         with contextlib.suppress(RivetError):
@@ -194,6 +198,14 @@ class Connections(Mapping[str, Connection]):
     async def _preflight(self, instance: ActorInstance, conn: Connection) -> None:
         await instance.before_connect(conn)
         await instance.create_conn_state(conn)
+
+    async def _connected(self, instance: ActorInstance, conn: Connection) -> None:
+        try:
+            hook = instance.on_connect(conn)
+            await bounded(self._clock, "on_connect", self._config.on_connect_timeout, hook)
+        except BaseException:
+            self._forget(conn)
+            raise
 
     async def _disconnected(self, conn: Connection) -> None:
         try:

@@ -39,6 +39,12 @@ class ActorInstance(Protocol):
         ...
 
     @property
+    def connection_hooks(self) -> frozenset[str]:
+        """Which of ``on_before_connect``, ``create_conn_state``, ``on_connect`` and ``on_disconnect`` do
+        anything; the others are not called, so that a connection costs only what it uses."""
+        ...
+
+    @property
     def observes_state(self) -> bool:
         """Whether ``on_state_change`` does anything; if not, the core does not look for changes for it."""
         ...

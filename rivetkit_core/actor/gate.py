@@ -9,12 +9,12 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable
+from types import TracebackType
 
 from rivetkit_core.actor.context import ActorIdentity
-from rivetkit_core.actor.outbox import Outbox
+from rivetkit_core.actor.outbox import Durability
 from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.errors import RivetError, StorageError, error, find, is_public, masked, rebuild
 
@@ -28,7 +28,6 @@ class Gate:
         identity: ActorIdentity,
         capacity: int,
         work: WorkRegistry,
-        outbox: Outbox,
         log: logging.LoggerAdapter[logging.Logger],
         refusal: Callable[[], str | None],
         expose_errors: bool,
@@ -36,41 +35,44 @@ class Gate:
         self._identity = identity
         self._capacity = capacity
         self._work = work
-        self._outbox = outbox
         self._log = log
         self._refusal = refusal
         self._expose_errors = expose_errors
         self._accepted = 0
 
-    @contextlib.contextmanager
-    def accept(self, operation: str) -> Generator[None]:
+    def accept(self, operation: str) -> Accepted:
         """Run what is inside as accepted work of the current task.
 
         Raises:
             RivetError: As a client may see it.
         """
+        return Accepted(self, operation)
+
+    def enter(self, operation: str) -> asyncio.Task[object]:
+        """Begin accepted work; ``leave`` must follow."""
         self.admit(operation)
+        task = self._work.enter()
         self._accepted += 1
-        cancelled_before = _cancellations()
-        try:
-            with self._work.region(), self._outbox.durability(None):
-                yield
-        except asyncio.CancelledError as failure:
-            task = asyncio.current_task()
-            if task is not None and self._work.was_cancelled(task):
+        return task
+
+    def leave(self, task: asyncio.Task[object]) -> None:
+        """End accepted work, however it went."""
+        self._accepted -= 1
+        self._work.leave(task)
+
+    def translate(
+        self, operation: str, failure: BaseException, task: asyncio.Task[object], cancelled_before: int
+    ) -> BaseException:
+        """What may leave the actor in place of ``failure``."""
+        if isinstance(failure, asyncio.CancelledError):
+            if self._work.was_cancelled(task):
                 task.uncancel()
-                raise self.stamped(error("actor.aborted")) from None
-            if _cancellations() > cancelled_before:
-                raise
+                return self.stamped(error("actor.aborted"))
+            if task.cancelling() > cancelled_before:
+                return failure
             # Nobody cancelled this task: user code awaited something that was cancelled.
-            raise self._explain(operation, failure) from failure
-        except Exception as failure:
-            seen = self._explain(operation, failure)
-            if seen is failure:
-                raise
-            raise seen from failure
-        finally:
-            self._accepted -= 1
+            return self._explain(operation, failure)
+        return self._explain(operation, failure) if isinstance(failure, Exception) else failure
 
     def admit(self, operation: str) -> None:
         """Refuse work that must not start now.
@@ -110,6 +112,33 @@ class Gate:
         return failure
 
 
-def _cancellations() -> int:
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
+class Accepted:
+    """One piece of accepted work; a class of its own because every action passes through here."""
+
+    __slots__ = ("_cancelled_before", "_durability", "_gate", "_operation", "_task")
+
+    def __init__(self, gate: Gate, operation: str) -> None:
+        self._gate = gate
+        self._operation = operation
+        self._durability = Durability(None)
+
+    def __enter__(self) -> None:
+        self._task = self._gate.enter(self._operation)
+        self._cancelled_before = self._task.cancelling()
+        self._durability.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._durability.__exit__()
+        try:
+            if failure is None:
+                return
+            seen = self._gate.translate(self._operation, failure, self._task, self._cancelled_before)
+        finally:
+            self._gate.leave(self._task)
+        if seen is not failure:
+            raise seen from failure

@@ -11,11 +11,10 @@ Invariants
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import logging
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 
 from rivetkit_core.actor.saver import Saver
 
@@ -39,14 +38,9 @@ class Outbox:
         chosen = _strict.get()
         return self._strict if chosen is None else chosen
 
-    @contextlib.contextmanager
-    def durability(self, strict: bool | None) -> Generator[None]:
+    def durability(self, strict: bool | None) -> Durability:
         """Choose for the code inside; None keeps the actor's own choice."""
-        token = _strict.set(strict)
-        try:
-            yield
-        finally:
-            _strict.reset(token)
+        return Durability(strict)
 
     def post(self, deliver: Callable[[], None]) -> None:
         """Deliver now, or when everything before it was delivered and the state it reflects is durable.
@@ -84,3 +78,20 @@ class Outbox:
                 deliver()
             except Exception:  # one broken transport must not keep the others from their messages
                 log.exception("a message could not be handed over")
+
+
+class Durability:
+    """The choice for one block; a class of its own because every action passes through here."""
+
+    __slots__ = ("_strict", "_token")
+
+    def __init__(self, strict: bool | None) -> None:
+        self._strict = strict
+        self._token: contextvars.Token[bool | None] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _strict.set(self._strict)
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _strict.reset(self._token)

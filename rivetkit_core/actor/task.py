@@ -99,7 +99,6 @@ class ActorTask:
             identity=identity,
             capacity=config.dispatch_inbox_capacity,
             work=self.work,
-            outbox=self.outbox,
             log=self.context.log,
             refusal=self._refusal,
             expose_errors=expose_errors,
@@ -255,13 +254,18 @@ class ActorTask:
         spec = self.factory.actions.get(name)
         if spec is None:
             raise error("actor.action_not_found", name=name)
-        with self.outbox.durability(None if spec.durability is None else spec.durability == "strict"):
-            try:
-                output = await self._shown(self._budgeted(name, args, conn, spec))
-            finally:
-                self._touched()
-            await self.outbox.settled()
-            return output
+        if spec.durability is None:
+            return await self._finished(name, args, conn, spec)
+        with self.outbox.durability(spec.durability == "strict"):
+            return await self._finished(name, args, conn, spec)
+
+    async def _finished(self, name: str, args: bytes, conn: Connection, spec: ActionSpec) -> bytes:
+        try:
+            output = await self._shown(self._budgeted(name, args, conn, spec))
+        finally:
+            self._touched()
+        await self.outbox.settled()
+        return output
 
     async def _shown(self, work: Awaitable[_T]) -> _T:
         """Hold back a failure until it may be seen. A cancellation tells nobody anything, so it goes on."""

@@ -9,11 +9,10 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import enum
 import logging
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine
 
 from rivetkit_core.errors import error
 
@@ -61,22 +60,30 @@ class WorkRegistry:
         task.add_done_callback(self._finished)
         return task
 
-    @contextlib.contextmanager
-    def region(self) -> Generator[None]:
+    def region(self) -> Region:
         """Count the current task as work of this actor, so that shutdown waits for it or cancels it."""
+        return Region(self)
+
+    def enter(self) -> asyncio.Task[object]:
+        """Begin a region of the current task; ``leave`` must follow.
+
+        Raises:
+            RivetError: ``actor.stopping`` when teardown began.
+        """
         task: asyncio.Task[object] | None = asyncio.current_task()
         if task is None:
             raise RuntimeError("work must run inside a task")
         if self._closing:
             raise error("actor.stopping")
         self._regions[task] = self._regions.get(task, 0) + 1
-        try:
-            yield
-        finally:
-            depth = self._regions.pop(task) - 1
-            if depth:
-                self._regions[task] = depth
-            self._changed.set()
+        return task
+
+    def leave(self, task: asyncio.Task[object]) -> None:
+        """End a region that ``enter`` began."""
+        depth = self._regions.pop(task) - 1
+        if depth:
+            self._regions[task] = depth
+        self._changed.set()
 
     def was_cancelled(self, task: asyncio.Task[object]) -> bool:
         """Whether ``cancel_all`` cancelled this task, rather than its own caller."""
@@ -108,3 +115,20 @@ class WorkRegistry:
         self._changed.set()
         if not task.cancelled() and (failure := task.exception()) is not None:
             log.error("%s failed", kind.value, exc_info=failure)
+
+
+class Region:
+    """One stretch of work; a class of its own because every action passes through here."""
+
+    __slots__ = ("_task", "_work")
+
+    def __init__(self, work: WorkRegistry) -> None:
+        self._work = work
+        self._task: asyncio.Task[object] | None = None
+
+    def __enter__(self) -> None:
+        self._task = self._work.enter()
+
+    def __exit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._work.leave(self._task)

@@ -51,6 +51,10 @@ class Scripted:
         return self.script.has_state
 
     @property
+    def connection_hooks(self) -> frozenset[str]:
+        return frozenset({"on_before_connect", "create_conn_state", "on_connect", "on_disconnect"})
+
+    @property
     def observes_state(self) -> bool:
         return "on_state_change" in self.script.hooks
 

@@ -28,9 +28,15 @@ from rivetkit_core.host.embedded.gateway.asgi import (
 from rivetkit_core.host.embedded.gateway.auth import TokenGuard, header_tokens
 from rivetkit_core.host.embedded.gateway.manager import Manager
 from rivetkit_core.host.embedded.gateway.sockets import SocketGateway
-from rivetkit_core.host.embedded.gateway.targets import header_target, is_gateway_path, is_ours, to_target
+from rivetkit_core.host.embedded.gateway.targets import (
+    header_target,
+    is_gateway_path,
+    is_ours,
+    parse_target,
+    to_target,
+)
 from rivetkit_core.host.embedded.host import EmbeddedHost
-from rivetkit_core.wire.gateway_url import DirectTarget, QueryTarget, parse_gateway_path
+from rivetkit_core.wire.gateway_url import DirectTarget, QueryTarget
 
 log = logging.getLogger("rivetkit.gateway")
 
@@ -116,7 +122,7 @@ class GatewayApp:
         await respond(send, response.status, [*headers, *response.headers], response.body)
 
     def _target(self, head: Head) -> DirectTarget | QueryTarget:
-        parsed = parse_gateway_path(head.path, head.query) if is_gateway_path(head.path) else None
+        parsed = parse_target(head.path, head.query) if is_gateway_path(head.path) else None
         if parsed is None:
             parsed = header_target(head)
         self._guard.check(*header_tokens(head), parsed.token)

@@ -17,11 +17,11 @@ from rivetkit_core.errors import ProtocolError, RivetError, error, masked
 from rivetkit_core.host.embedded.gateway import cors
 from rivetkit_core.host.embedded.gateway.asgi import AsgiSocket, Head, Receive, Send
 from rivetkit_core.host.embedded.gateway.auth import TokenGuard, header_tokens
-from rivetkit_core.host.embedded.gateway.targets import is_gateway_path, to_target
+from rivetkit_core.host.embedded.gateway.targets import is_gateway_path, parse_target, to_target
 from rivetkit_core.host.embedded.host import EmbeddedHost
 from rivetkit_core.wire import subprotocols
 from rivetkit_core.wire.client_protocol import Codec
-from rivetkit_core.wire.gateway_url import DirectTarget, QueryTarget, parse_gateway_path
+from rivetkit_core.wire.gateway_url import DirectTarget, QueryTarget
 from rivetkit_core.wire.messages import Encoding
 
 _CLOSE_TIMEOUT = 5.0
@@ -58,7 +58,7 @@ class SocketGateway:
     async def _reach(self, head: Head, options: subprotocols.ConnectOptions) -> tuple[ActorTask, str]:
         parsed: DirectTarget | QueryTarget | None = None
         if is_gateway_path(head.path):
-            parsed = parse_gateway_path(head.path, head.query)
+            parsed = parse_target(head.path, head.query)
         elif options.target == "actor":
             if options.actor_id is None:
                 raise error("guard.missing_header", header="rivet_actor")

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from rivetkit_core.errors import error
 from rivetkit_core.host.embedded.gateway.asgi import Head
 from rivetkit_core.host.port import ById, ByKey, Target
-from rivetkit_core.wire.gateway_url import DirectTarget, QueryTarget
+from rivetkit_core.wire.gateway_url import DirectTarget, QueryTarget, parse_gateway_path
 
 _OUR_PATHS = frozenset({"actors", "gateway", "health", "metadata"})
+_REMEMBERED_LENGTH = 512
 _FLAGS = frozenset({"true", "1", "false", "0"})
 
 
 def is_gateway_path(path: str) -> bool:
     """Whether path routing applies: the first segment is ``gateway`` and nothing is ``//``."""
     return (path == "/gateway" or path.startswith("/gateway/")) and "//" not in path
+
+
+@lru_cache(maxsize=1024)
+def _parse_cached(path: str, query: str) -> DirectTarget | QueryTarget | None:
+    return parse_gateway_path(path, query)
+
+
+def parse_target(path: str, query: str) -> DirectTarget | QueryTarget | None:
+    """``parse_gateway_path``, remembered: a client repeats few URLs many times.
+
+    Long ones, which carry inputs, are not kept.
+    """
+    if len(path) + len(query) > _REMEMBERED_LENGTH:
+        return parse_gateway_path(path, query)
+    return _parse_cached(path, query)
 
 
 def is_ours(head: Head) -> bool:
