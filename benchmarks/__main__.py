@@ -1,0 +1,85 @@
+"""The command: asks the questions, prints a table, writes the numbers."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import pstats
+from dataclasses import asdict
+from pathlib import Path
+
+import uvloop
+
+from benchmarks import machine
+from benchmarks.comparison import Row, Setup
+from benchmarks.questions import QUESTIONS, Question
+
+_LATEST = Path(__file__).parent / "results" / "latest.json"
+_HEADER = (
+    f"{'question':<12} {'case':<25} {'subject / yardstick':<48} {'subject':>9} {'yardstick':>9} {'unit':<10} "
+    f"{'ratio':>6} {'low-high':>13} {'p50 ms':>8} {'p99 ms':>8} {'load':>5} {'server':>6}"
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="three short runs instead of five longer ones")
+    parser.add_argument("--only", metavar="NAME", action="append", choices=QUESTIONS, help="may be repeated")
+    parser.add_argument("--json", type=Path, default=_LATEST, metavar="PATH", help="where the numbers go")
+    parser.add_argument("--profile", type=Path, metavar="DIR", help="profile our servers; slows them down")
+    options = parser.parse_args()
+    names: list[str] = options.only or list(QUESTIONS)
+    found = machine.describe()
+    print(f"{found['cpu']}, {found['cores']} cores, {found['kernel']}, Python {found['python']}, {found['date']}")
+    print(f"load before: {found['load']:.2f}\n\n{_HEADER}")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        rows = runner.run(_ask(names, quick=options.quick, profiles=options.profile))
+    found["load_after"] = machine.load()
+    print(f"\nload after: {machine.load():.2f}")
+    report = {"machine": found, "quick": options.quick, "rows": [asdict(row) for row in rows]}
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"written to {options.json}")
+
+
+async def _ask(names: list[str], *, quick: bool, profiles: Path | None) -> list[Row]:
+    rows: list[Row] = []
+    for name in names:
+        directory = None if profiles is None else profiles / name
+        rows += await _ask_one(QUESTIONS[name], quick=quick, profiles=directory)
+        for profile in sorted(directory.glob("*.pstats")) if directory else ():
+            pstats.Stats(str(profile)).sort_stats("tottime").print_stats(30)
+    return rows
+
+
+async def _ask_one(question: Question, *, quick: bool, profiles: Path | None) -> list[Row]:
+    if profiles is not None:
+        profiles.mkdir(parents=True, exist_ok=True)
+    rows: list[Row] = []
+    async with contextlib.AsyncExitStack() as stack:
+        setup = Setup(0.3 if quick else 1.0, 3 if quick else 5, stack, profiles)
+        async for row in question(setup):
+            print(_line(row), flush=True)
+            rows.append(row)
+    return rows
+
+
+def _line(row: Row) -> str:
+    timed, details = "p50_ms" in row.details, row.details
+    return (
+        f"{row.question:<12} {row.case:<25} {f'{row.subject} / {row.yardstick}':<48} "
+        f"{row.value:>9.0f} {row.yardstick_value:>9.0f} {row.unit:<10} "
+        f"{row.ratio:>6.3f} {f'{row.low:.3f}-{row.high:.3f}':>13}"
+        + (
+            f" {details['p50_ms']:>8.3f} {details['p99_ms']:>8.3f}"
+            f" {details['load_cpu']:>5.0%} {details['server_cpu']:>6.0%}"
+            if timed
+            else ""
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
