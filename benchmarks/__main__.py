@@ -32,10 +32,14 @@ def main() -> None:
     options = parser.parse_args()
     names: list[str] = options.only or list(QUESTIONS)
     found = machine.describe()
-    print(f"{found['cpu']}, {found['cores']} cores, {found['kernel']}, Python {found['python']}, {found['date']}")
-    print(f"load before: {found['load']:.2f}\n\n{_HEADER}")
+    print(f"{found['cpu']}, {found['cores']} cores, {found['kernel']}, Python {found['python']}")
+    print(f"{found['date']}, load before: {found['load']:.2f}\n\n{_HEADER}")
+    rows: list[Row] = []
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        rows = runner.run(_ask(names, quick=options.quick, profiles=options.profile))
+        for name in names:
+            directory = _profiles(options.profile, name)
+            rows += runner.run(_ask(QUESTIONS[name], quick=options.quick, profiles=directory))
+            _print_profiles(directory)
     found["load_after"] = machine.load()
     print(f"\nload after: {machine.load():.2f}")
     report = {"machine": found, "quick": options.quick, "rows": [asdict(row) for row in rows]}
@@ -44,19 +48,7 @@ def main() -> None:
     print(f"written to {options.json}")
 
 
-async def _ask(names: list[str], *, quick: bool, profiles: Path | None) -> list[Row]:
-    rows: list[Row] = []
-    for name in names:
-        directory = None if profiles is None else profiles / name
-        rows += await _ask_one(QUESTIONS[name], quick=quick, profiles=directory)
-        for profile in sorted(directory.glob("*.pstats")) if directory else ():
-            pstats.Stats(str(profile)).sort_stats("tottime").print_stats(30)
-    return rows
-
-
-async def _ask_one(question: Question, *, quick: bool, profiles: Path | None) -> list[Row]:
-    if profiles is not None:
-        profiles.mkdir(parents=True, exist_ok=True)
+async def _ask(question: Question, *, quick: bool, profiles: Path | None) -> list[Row]:
     rows: list[Row] = []
     async with contextlib.AsyncExitStack() as stack:
         setup = Setup(0.3 if quick else 1.0, 3 if quick else 5, stack, profiles)
@@ -64,6 +56,18 @@ async def _ask_one(question: Question, *, quick: bool, profiles: Path | None) ->
             print(_line(row), flush=True)
             rows.append(row)
     return rows
+
+
+def _profiles(parent: Path | None, name: str) -> Path | None:
+    if parent is None:
+        return None
+    (parent / name).mkdir(parents=True, exist_ok=True)
+    return parent / name
+
+
+def _print_profiles(directory: Path | None) -> None:
+    for profile in sorted(directory.glob("*.pstats")) if directory else ():
+        pstats.Stats(str(profile)).sort_stats("tottime").print_stats(30)
 
 
 def _line(row: Row) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import cProfile
 import gc
 import os
@@ -23,6 +24,7 @@ from typing import Any
 import uvicorn
 import uvloop
 from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.exceptions import ConnectionClosed
 
 from benchmarks.actors import ACTORS
 from rivetkit import Registry
@@ -87,11 +89,13 @@ async def bare_websockets() -> None:
 
     async def handle(connection: ServerConnection) -> None:
         everybody.add(connection)
-        async for message in connection:
-            if message[:1] == b"!":
-                broadcast(everybody, message)
-            else:
-                await connection.send(message)
+        with contextlib.suppress(ConnectionClosed):
+            async for message in connection:
+                if message[:1] == b"!":
+                    broadcast(everybody, message)
+                else:
+                    await connection.send(message)
+        everybody.discard(connection)
 
     stop = _stopped()
     async with serve(handle, "127.0.0.1", 0, compression=None) as server:

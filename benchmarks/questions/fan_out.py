@@ -14,6 +14,7 @@ from rivetkit_core.wire import cbor
 from rivetkit_core.wire.messages import Event
 
 _CONNECTIONS = 100
+_EVENT = Event("changed", cbor.encode([7]))
 
 
 class _Arrivals:
@@ -27,7 +28,9 @@ class _Arrivals:
         self._left, self._done = count, asyncio.get_running_loop().create_future()
         return self._done
 
-    def one(self, _frame: object) -> None:
+    def one(self, event: object) -> None:
+        if event != _EVENT:
+            raise RuntimeError(f"{event} arrived instead of {_EVENT}")
         self._left -= 1
         if self._left == 0 and self._done is not None:
             self._done.set_result(None)
@@ -63,14 +66,13 @@ async def _bare(setup: Setup) -> Contender:
     arrivals = _Arrivals()
 
     def arrived(frame: bytes) -> None:
-        CODEC.decode_to_client(frame[1:])  # the load process pays for it on the other side as well
-        arrivals.one(frame)
+        arrivals.one(CODEC.decode_to_client(frame[1:]))
 
     for _ in range(_CONNECTIONS - 1):
         setup.stack.callback((await FrameSocket.open(server.port, "/", "", arrived)).close)
     sender = await FrameSocket.open(server.port, "/", "", arrived)
     setup.stack.callback(sender.close)
-    frame = b"!" + CODEC.encode_to_client(Event("changed", cbor.encode([7])))
+    frame = b"!" + CODEC.encode_to_client(_EVENT)
 
     async def once() -> None:
         done = arrivals.expect(_CONNECTIONS)

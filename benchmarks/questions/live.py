@@ -7,11 +7,17 @@ from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 
 from benchmarks.comparison import Comparison, Row, Setup, calling
+from benchmarks.load import Call
 from benchmarks.questions.http import check_count
 from benchmarks.sockets import EchoSocket, LiveSocket
 from rivetkit_core.wire import cbor
 
-_CASES = {"1 caller": (1, 1), "16 callers": (16, 1), "64 callers": (64, 1), "64 calls on 1 connection": (1, 64)}
+_CASES = {
+    "1 caller": (1, 1),
+    "16 callers": (16, 1),
+    "64 callers": (64, 1),
+    "64 calls on 1 connection": (1, 64),
+}
 
 
 async def ask(setup: Setup) -> AsyncGenerator[Row]:
@@ -40,6 +46,6 @@ async def open_lives(setup: Setup, port: int, actor: str, key: str, count: int) 
     return lives
 
 
-def increments(lives: Sequence[LiveSocket]) -> list[partial[object]]:
+def increments(lives: Sequence[LiveSocket]) -> list[Call]:
     """One caller for each connection."""
     return [partial(live.call, "increment", cbor.encode([1])) for live in lives]

@@ -32,7 +32,9 @@ async def ask(setup: Setup) -> AsyncGenerator[Row]:
 
 async def _actors(setup: Setup) -> float:
     server = await setup.server("rivetkit")
-    requests = (action_request("throttled", f"idle-{number}", "increment", 1) for number in range(_ACTORS + 10))
+    requests = (
+        action_request("throttled", f"idle-{number}", "increment", 1) for number in range(_ACTORS + 10)
+    )
     [caller] = await open_callers(setup, server.port, [requests])
     for _ in range(10):  # what is made once, at the first call, is not counted
         await caller()
