@@ -15,12 +15,9 @@ import uvloop
 from benchmarks import machine
 from benchmarks.comparison import Row, Setup
 from benchmarks.questions import QUESTIONS, Question
+from benchmarks.report import HEADER, line
 
 _LATEST = Path(__file__).parent / "results" / "latest.json"
-_HEADER = (
-    f"{'question':<12} {'case':<25} {'subject / yardstick':<48} {'subject':>9} {'yardstick':>9} {'unit':<10} "
-    f"{'ratio':>6} {'low-high':>13} {'p50 ms':>8} {'p99 ms':>8} {'load':>5} {'server':>6}"
-)
 
 
 def main() -> None:
@@ -33,7 +30,7 @@ def main() -> None:
     names: list[str] = options.only or list(QUESTIONS)
     found = machine.describe()
     print(f"{found['cpu']}, {found['cores']} cores, {found['kernel']}, Python {found['python']}")
-    print(f"{found['date']}, load before: {found['load']:.2f}\n\n{_HEADER}")
+    print(f"{found['date']}, load before: {found['load']:.2f}\n\n{HEADER}")
     rows: list[Row] = []
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         for name in names:
@@ -53,7 +50,7 @@ async def _ask(question: Question, *, quick: bool, profiles: Path | None) -> lis
     async with contextlib.AsyncExitStack() as stack:
         setup = Setup(0.3 if quick else 1.0, 3 if quick else 5, stack, profiles)
         async for row in question(setup):
-            print(_line(row), flush=True)
+            print(line(row), flush=True)
             rows.append(row)
     return rows
 
@@ -68,21 +65,6 @@ def _profiles(parent: Path | None, name: str) -> Path | None:
 def _print_profiles(directory: Path | None) -> None:
     for profile in sorted(directory.glob("*.pstats")) if directory else ():
         pstats.Stats(str(profile)).sort_stats("tottime").print_stats(30)
-
-
-def _line(row: Row) -> str:
-    timed, details = "p50_ms" in row.details, row.details
-    return (
-        f"{row.question:<12} {row.case:<25} {f'{row.subject} / {row.yardstick}':<48} "
-        f"{row.value:>9.0f} {row.yardstick_value:>9.0f} {row.unit:<10} "
-        f"{row.ratio:>6.3f} {f'{row.low:.3f}-{row.high:.3f}':>13}"
-        + (
-            f" {details['p50_ms']:>8.3f} {details['p99_ms']:>8.3f}"
-            f" {details['load_cpu']:>5.0%} {details['server_cpu']:>6.0%}"
-            if timed
-            else ""
-        )
-    )
 
 
 if __name__ == "__main__":
