@@ -63,7 +63,7 @@ class Setup:
             profile = None
             if self.profiles is not None:
                 self.started += 1
-                profile = self.profiles / f"{self.started}.pstats"
+                profile = self.profiles / f"{self.started}.txt"
             server = await ServerProcess.start(kind, self.directory(), profile=profile)
         else:
             server = await ServerProcess.start(kind)

@@ -4,7 +4,7 @@
 
 Each prints its port once it accepts connections and ends on SIGTERM. A line on standard input is a command
 that is answered with a number: ``memory`` with the resident bytes, ``hold N`` (tasks only) once N tasks wait.
-With a profile, cProfile runs from the start to the end, which slows everything down.
+With a profile, the server is sampled from the start to the end.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import cProfile
 import gc
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -27,6 +27,7 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
 from benchmarks.actors import ACTORS
+from benchmarks.sampling import sampled
 from rivetkit import Registry
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -126,7 +127,7 @@ async def bare_tasks() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--profile")
+    parser.add_argument("--profile", type=Path)
     parser.add_argument("kind", choices=["rivetkit", "uvicorn", "websockets", "tasks"])
     parser.add_argument("data_dir", nargs="?", default="")
     options = parser.parse_args()
@@ -136,13 +137,9 @@ def main() -> None:
         "websockets": bare_websockets,
         "tasks": bare_tasks,
     }
-    profile = cProfile.Profile() if options.profile else None
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        if profile is None:
-            runner.run(kinds[options.kind]())
-        else:
-            profile.runcall(runner.run, kinds[options.kind]())
-            profile.dump_stats(options.profile)
+    profiling = sampled(options.profile) if options.profile else contextlib.nullcontext()
+    with profiling, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(kinds[options.kind]())
 
 
 if __name__ == "__main__":
