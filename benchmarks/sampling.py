@@ -1,4 +1,4 @@
-"""Where a server spends its processor time, found by looking at it a thousand times a second.
+"""Where a server spends its processor time, found by looking at it as often as the kernel's timer ticks.
 
 Unlike a tracing profiler this costs next to nothing and does not make small functions look expensive. Time in
 C counts for the Python function that called it.
