@@ -80,6 +80,11 @@ def calling(name: str, callers: Sequence[Call], server: HasCpu | None = None) ->
     return Contender(name, run)
 
 
+def counted(callers: int) -> str:
+    """A case's name by its number of callers."""
+    return "1 caller" if callers == 1 else f"{callers} callers"
+
+
 class Comparison:
     """The runs of some contenders."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncGenerator, Iterator
 
-from benchmarks.comparison import Comparison, Row, Setup, calling
+from benchmarks.comparison import Comparison, Row, Setup, calling, counted
 from benchmarks.questions.http import open_callers
 from benchmarks.sockets import HttpCaller, action_request
 from benchmarks.yardsticks import commits
@@ -18,7 +18,7 @@ async def ask(setup: Setup) -> AsyncGenerator[Row]:
     for count in (1, 64):
         callers = await open_callers(setup, server.port, [_fresh(numbers)] * count)
         creating = calling("first call to a new actor", [_checked(caller) for caller in callers], server)
-        compared = await Comparison.of(setup, "creation", f"{count} callers", creating, raw)
+        compared = await Comparison.of(setup, "creation", counted(count), creating, raw)
         yield compared.row(creating.name, raw.name, "actors/s")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
-from benchmarks.comparison import Comparison, Row, Setup, calling
+from benchmarks.comparison import Comparison, Row, Setup, calling, counted
 from benchmarks.questions.http import check_count
 from benchmarks.questions.live import increments, open_lives
 from benchmarks.yardsticks import commits
@@ -19,7 +19,7 @@ async def ask(setup: Setup) -> AsyncGenerator[Row]:
         compared = await Comparison.of(
             setup,
             "durability",
-            f"{count} callers",
+            counted(count),
             calling("strict", increments(strict), server),
             calling("throttled", increments(throttled), server),
             raw,

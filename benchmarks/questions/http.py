@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncGenerator, Iterator
 
-from benchmarks.comparison import Comparison, Row, Setup, calling
+from benchmarks.comparison import Comparison, Row, Setup, calling, counted
 from benchmarks.sockets import HttpCaller, action_request
 
 _CALLERS = (1, 16, 64)
@@ -20,7 +20,7 @@ async def ask(setup: Setup) -> AsyncGenerator[Row]:
         compared = await Comparison.of(
             setup,
             "http",
-            f"{count} callers",
+            counted(count),
             calling("action over HTTP", callers, server),
             calling("bare uvicorn", others, bare),
         )

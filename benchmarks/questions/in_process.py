@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from benchmarks.actors import ACTORS, Relay, Throttled
-from benchmarks.comparison import Comparison, Contender, Row, Setup, calling
+from benchmarks.comparison import Comparison, Contender, Row, Setup, calling, counted
 from benchmarks.load import Sample
 from benchmarks.yardsticks import coroutine, queue_worker
 from rivetkit import Registry
@@ -21,7 +21,7 @@ async def ask(setup: Setup) -> AsyncGenerator[Row]:
             compared = await Comparison.of(
                 setup,
                 "in_process",
-                f"{count} callers",
+                counted(count),
                 _outside(registry, count),
                 calling(_QUEUE, [hop] * count),
                 _between(registry, count),
