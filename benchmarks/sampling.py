@@ -1,8 +1,8 @@
 """Where a server spends its processor time, found by looking at it as often as the kernel's timer ticks.
 
-Unlike a tracing profiler this costs next to nothing and does not make small functions look expensive. Time in
-C counts for the Python function that called it; time of other threads counts for whatever the main thread does
-meanwhile.
+Unlike a tracing profiler this costs next to nothing and does not make small functions look expensive. Time
+in C counts for the Python function that called it; time of other threads counts for whatever the main thread
+does meanwhile.
 """
 
 from __future__ import annotations

@@ -15,7 +15,15 @@ from typing import Self
 
 from rivetkit_core.wire import cbor
 from rivetkit_core.wire.client_protocol import Codec
-from rivetkit_core.wire.messages import ActionRequest, ActionResponse, Encoding, Event, SubscriptionRequest
+from rivetkit_core.wire.messages import (
+    ActionRequest,
+    ActionResponse,
+    Encoding,
+    ErrorMessage,
+    Event,
+    Init,
+    SubscriptionRequest,
+)
 
 CODEC = Codec(Encoding.BARE)
 
@@ -94,19 +102,30 @@ class HttpCaller(asyncio.Protocol):
 
 
 class FrameSocket(asyncio.Protocol):
-    """One websocket; ``on_frame`` gets the payload of every frame that is not a ping."""
+    """One websocket; ``on_frame`` gets the payload of every frame that is not a ping.
 
-    def __init__(self, on_frame: Callable[[bytes], None]) -> None:
+    ``on_lost`` is called when there will be no more, whichever side ended it.
+    """
+
+    def __init__(self, on_frame: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
         self._on_frame = on_frame
+        self._on_lost = on_lost
         self._buffer = b""
         self._open = False
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
 
     @classmethod
-    async def open(cls, port: int, path: str, subprotocols: str, on_frame: Callable[[bytes], None]) -> Self:
+    async def open(
+        cls,
+        port: int,
+        path: str,
+        subprotocols: str,
+        on_frame: Callable[[bytes], None],
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> Self:
         loop = asyncio.get_running_loop()
-        transport, socket = await loop.create_connection(lambda: cls(on_frame), "127.0.0.1", port)
+        transport, socket = await loop.create_connection(lambda: cls(on_frame, on_lost), "127.0.0.1", port)
         socket._transport = transport
         offered = f"sec-websocket-protocol: {subprotocols}\r\n" if subprotocols else ""
         head = (
@@ -140,6 +159,11 @@ class FrameSocket(asyncio.Protocol):
     def close(self) -> None:
         assert self._transport is not None
         self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._ready.done():
+            self._ready.set_exception(ConnectionError("the websocket was refused"))
+        self._on_lost()
 
     def _frames(self, buffer: bytes) -> bytes:
         """Hand over the whole frames of a buffer and return what is left."""
@@ -175,7 +199,8 @@ class LiveSocket:
     async def open(cls, port: int, actor: str, key: str) -> Self:
         live = cls()
         path = f"/gateway/{actor}/connect?{target(key)}"
-        live._socket = await FrameSocket.open(port, path, "rivet, rivet_encoding.bare", live._received)
+        protocols = "rivet, rivet_encoding.bare"
+        live._socket = await FrameSocket.open(port, path, protocols, live._received, live._lost)
         await live._ready
         return live
 
@@ -206,11 +231,17 @@ class LiveSocket:
                 self._pending.pop(number).set_result(output)
             case Event() as event:
                 self.on_event(event)
-            case other if not self._ready.done():
+            case Init():
                 self._ready.set_result(None)
-                assert type(other).__name__ == "Init"
-            case other:
-                raise RuntimeError(f"unexpected answer: {other}")
+            case ErrorMessage(action_id=int(number)) as failure:
+                self._pending.pop(number).set_exception(RuntimeError(str(failure)))
+            case failure:
+                raise RuntimeError(f"unexpected message: {failure}")
+
+    def _lost(self) -> None:
+        for answer in (self._ready, *self._pending.values()):
+            if not answer.done():
+                answer.set_exception(ConnectionError("the live connection ended"))
 
 
 class EchoSocket:
@@ -225,9 +256,7 @@ class EchoSocket:
     @classmethod
     async def open(cls, port: int) -> Self:
         echo = cls()
-        echo._socket = await FrameSocket.open(
-            port, "/", "", lambda frame: echo._pending.popleft().set_result(frame)
-        )
+        echo._socket = await FrameSocket.open(port, "/", "", echo._received, echo._lost)
         return echo
 
     async def __call__(self) -> None:
@@ -241,3 +270,10 @@ class EchoSocket:
     def close(self) -> None:
         assert self._socket is not None
         self._socket.close()
+
+    def _received(self, frame: bytes) -> None:
+        self._pending.popleft().set_result(frame)
+
+    def _lost(self) -> None:
+        for answer in self._pending:
+            answer.set_exception(ConnectionError("the echo server closed the connection"))
