@@ -140,6 +140,8 @@ class FrameSocket(asyncio.Protocol):
         """Send a small binary frame. It is masked with zeroes, which costs nothing."""
         assert len(payload) < 126
         assert self._transport is not None
+        if self._transport.is_closing():
+            raise ConnectionError("the websocket has ended")
         self._transport.write(bytes((0x82, 0x80 | len(payload), 0, 0, 0, 0)) + payload)
 
     def data_received(self, data: bytes) -> None:
