@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from benchmarks.load import Sample, measure
 from rivetkit import Actor, Event, action, actor
 
 
@@ -37,14 +38,33 @@ class Strict(Actor):
         return self.state.count
 
 
+@actor(name="relay")
+class Relay(Actor):
+    """Calls another actor through its own client, as actors do."""
+
+    @action
+    async def drive(self, key: str, callers: int, seconds: float) -> list[float]:
+        target = self.ctx.client.get_or_create(Throttled, key)
+
+        async def call() -> None:
+            await target.call(Throttled.increment, 1)
+
+        seen = await measure([call] * callers, seconds)
+        return [seen.rate, seen.p50, seen.p99, seen.calls, seen.load_cpu]
+
+    @staticmethod
+    def sample(driven: list[float]) -> Sample:
+        rate, p50, p99, calls, load_cpu = driven
+        return Sample(rate, p50, p99, int(calls), load_cpu)
+
+
 class LargeState(BaseModel):
     rows: list[dict[str, int]] = []
     count: int = 0
 
 
-@actor(name="large")
-class Large(Actor):
-    """A megabyte of state, of which ``touch`` changes a number and ``peek`` nothing."""
+class _Large(Actor):
+    """As much state as asked for, of which ``peek`` touches nothing."""
 
     state: LargeState
 
@@ -58,4 +78,14 @@ class Large(Actor):
         return self.state.count
 
 
-ACTORS = (Throttled, Strict, Large)
+@actor(name="large")
+class Large(_Large):
+    state: LargeState
+
+
+@actor(name="largeStrict", durability="strict")
+class LargeStrict(_Large):
+    state: LargeState
+
+
+ACTORS = (Throttled, Strict, Relay, Large, LargeStrict)

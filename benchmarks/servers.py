@@ -1,49 +1,74 @@
 """The processes that are measured: our server, and the bare servers beside it.
 
-    python -m benchmarks.servers rivetkit|uvicorn|websockets [data_dir]
+    python -m benchmarks.servers [--profile FILE] rivetkit DATA_DIR | uvicorn | websockets | tasks
 
-Each prints its port once it accepts connections and ends on SIGTERM. ``rivetkit`` answers lines on standard
-input: ``memory`` prints its resident memory in bytes.
+Each prints its port once it accepts connections and ends on SIGTERM. A line on standard input is a command
+that is answered with a number: ``memory`` with the resident bytes, ``hold N`` (tasks only) once N tasks wait.
+With a profile, the server is sampled from the start to the end.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import contextlib
+import gc
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 import uvloop
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.exceptions import ConnectionClosed
 
 from benchmarks.actors import ACTORS
+from benchmarks.sampling import sampled
 from rivetkit import Registry
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def resident_bytes() -> int:
-    """Memory of this process as the operating system counts it."""
+def _resident_bytes() -> int:
+    gc.collect()
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * _PAGE
 
 
-def _answer_memory() -> None:
-    for line in sys.stdin:
-        if line.strip() == "memory":
-            print(resident_bytes(), flush=True)
+def _answer(commands: dict[str, Callable[[int], int]]) -> None:
+    """Answer commands on a thread until standard input ends."""
+
+    def read() -> None:
+        for line in sys.stdin:
+            name, _, argument = line.strip().partition(" ")
+            print(commands[name](int(argument or 0)), flush=True)
+
+    threading.Thread(target=read, daemon=True).start()
+
+
+def _stopped() -> asyncio.Event:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    return stop
+
+
+def _announce(port: object) -> None:
+    print(port, flush=True)
 
 
 async def rivetkit(data_dir: str) -> None:
-    threading.Thread(target=_answer_memory, daemon=True).start()
+    _answer({"memory": lambda _: _resident_bytes()})
     registry = Registry(*ACTORS, data_dir=data_dir)
     await registry.serve(port=0, handle_signals=True, on_ready=lambda url: _announce(url.rsplit(":", 1)[1]))
 
 
 async def bare_uvicorn() -> None:
+    """Read the body, answer as many bytes as an action's result has."""
+
     async def handler(_scope: Any, receive: Any, send: Any) -> None:
         await receive()
         headers = [(b"content-type", b"application/octet-stream"), (b"content-length", b"4")]
@@ -55,38 +80,66 @@ async def bare_uvicorn() -> None:
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn offers no event for it
         await asyncio.sleep(0.01)
-    _announce(str(server.servers[0].sockets[0].getsockname()[1]))
+    _announce(server.servers[0].sockets[0].getsockname()[1])
     await serving
 
 
 async def bare_websockets() -> None:
-    async def echo(connection: ServerConnection) -> None:
-        async for message in connection:
-            await connection.send(message)
+    """Echo every frame; one that starts with ``!`` goes to everybody instead."""
+    everybody: set[ServerConnection] = set()
 
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with serve(echo, "127.0.0.1", 0, compression=None) as server:
-        _announce(str(next(iter(server.sockets)).getsockname()[1]))
+    async def handle(connection: ServerConnection) -> None:
+        everybody.add(connection)
+        with contextlib.suppress(ConnectionClosed):
+            async for message in connection:
+                if message[:1] == b"!":
+                    broadcast(everybody, message)
+                else:
+                    await connection.send(message)
+        everybody.discard(connection)
+
+    stop = _stopped()
+    async with serve(handle, "127.0.0.1", 0, compression=None) as server:
+        _announce(next(iter(server.sockets)).getsockname()[1])
         await stop.wait()
 
 
-def _announce(port: str) -> None:
-    print(port, flush=True)
+async def bare_tasks() -> None:
+    """Hold tasks that each wait on a queue of their own: the least an actor written by hand can be."""
+    stop, loop = _stopped(), asyncio.get_running_loop()
+    held: list[asyncio.Task[object]] = []
+
+    async def hold(count: int) -> int:
+        queues: list[asyncio.Queue[object]] = [asyncio.Queue() for _ in range(count)]
+        held.extend(asyncio.create_task(queue.get()) for queue in queues)
+        await asyncio.sleep(0)
+        return len(held)
+
+    def on_loop(count: int) -> int:
+        return asyncio.run_coroutine_threadsafe(hold(count), loop).result()
+
+    _answer({"memory": lambda _: _resident_bytes(), "hold": on_loop})
+    _announce(0)
+    await stop.wait()
+    for task in held:
+        task.cancel()
 
 
 def main() -> None:
-    match sys.argv[1:]:
-        case ["rivetkit", data_dir]:
-            work = rivetkit(data_dir)
-        case ["uvicorn"]:
-            work = bare_uvicorn()
-        case ["websockets"]:
-            work = bare_websockets()
-        case _:
-            raise SystemExit(__doc__)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--profile", type=Path)
+    parser.add_argument("kind", choices=["rivetkit", "uvicorn", "websockets", "tasks"])
+    parser.add_argument("data_dir", nargs="?", default="")
+    options = parser.parse_args()
+    kinds: dict[str, Callable[[], Coroutine[object, object, None]]] = {
+        "rivetkit": lambda: rivetkit(options.data_dir),
+        "uvicorn": bare_uvicorn,
+        "websockets": bare_websockets,
+        "tasks": bare_tasks,
+    }
+    profiling = sampled(options.profile) if options.profile else contextlib.nullcontext()
+    with profiling, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(kinds[options.kind]())
 
 
 if __name__ == "__main__":
