@@ -109,10 +109,10 @@ class ActorTask:
 
     # --- start ----------------------------------------------------------------------------------
 
-    async def start(self, input: bytes | None) -> None:
+    async def start(self, input: bytes | None, *, stored: ActorRecord | None = None) -> None:
         """Load or create the state, run the startup hooks and accept dispatch (3.1).
 
-        ``input`` counts only if storage has none. On failure nothing runs any more, and storage still says
+        ``input`` counts only if storage has none. ``stored`` is what storage holds, if the caller knows it. On failure nothing runs any more, and storage still says
         "not initialized" if it did before, so that the next start is a first start again.
 
         Raises:
@@ -120,7 +120,7 @@ class ActorTask:
         """
         token = starting.set(self.identity.actor_id)
         try:
-            await self._start(input)
+            await self._start(input, stored)
         except BaseException as failure:
             self.lifecycle = Lifecycle.TERMINATED
             self.context.abort()
@@ -137,9 +137,9 @@ class ActorTask:
         finally:
             starting.reset(token)
 
-    async def _start(self, input: bytes | None) -> None:
+    async def _start(self, input: bytes | None, stored: ActorRecord | None) -> None:
         instance, config = self._instance, self._config
-        record = await self._load(input)
+        record = stored if stored is not None else await self._load(input)
         self._saver.adopt(record)
         self.context.input = record.input
         if record.has_initialized:
@@ -243,11 +243,12 @@ class ActorTask:
 
     async def _open(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
         conn = await self._shown(self.connections.open(params, sink))
-        try:
-            await self.outbox.settled()
-        except BaseException:
-            self.close_connection(conn)
-            raise
+        if self._instance.connection_hooks:  # otherwise nothing ran that anybody could see
+            try:
+                await self.outbox.settled()
+            except BaseException:
+                self.close_connection(conn)
+                raise
         return conn
 
     async def _run(self, name: str, args: bytes, conn: Connection) -> bytes:

@@ -9,7 +9,6 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import enum
 import logging
 from collections.abc import Coroutine
@@ -54,7 +53,7 @@ class WorkRegistry:
         if self._closing:
             work.close()
             raise error("actor.stopping")
-        task = asyncio.get_running_loop().create_task(work, context=contextvars.copy_context())
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks[task] = kind
         self._saves += kind is WorkKind.SAVE
         task.add_done_callback(self._finished)

@@ -21,6 +21,7 @@ from rivetkit_core.wire.json_form import json_to_cbor
 from rivetkit_core.wire.messages import Encoding
 
 _BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+_ENCODINGS = {encoding.value.encode(): encoding for encoding in Encoding}
 _BANNER = "This is a RivetKit actor. Learn more in the documentation of rivetkit for Python.\n"
 
 
@@ -51,11 +52,7 @@ def content_type(encoding: Encoding) -> str:
 
 def request_encoding(headers: Mapping[str, bytes]) -> Encoding:
     """``x-rivet-encoding``, compared exactly; anything else means JSON (client-protocol 2.1)."""
-    named = headers.get("x-rivet-encoding", b"")
-    for encoding in Encoding:
-        if named == encoding.value.encode():
-            return encoding
-    return Encoding.JSON
+    return _ENCODINGS.get(headers.get("x-rivet-encoding", b""), Encoding.JSON)
 
 
 def parse_params(text: str | None) -> bytes | None:

@@ -36,10 +36,14 @@ _PLACEMENT_ATTEMPTS = 16
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where an actor stands, and whether the call that asked created it."""
+    """Where an actor stands; ``first`` is its first record when the call that asked created it."""
 
     row: ActorRow
-    created: bool
+    first: ActorRecord | None = None
+
+    @property
+    def created(self) -> bool:
+        return self.first is not None
 
 
 class EmbeddedHost:
@@ -106,8 +110,8 @@ class EmbeddedHost:
             actor = self.registry.running(actor_id)
             if actor is not None:
                 return actor
-        row = await self.place(target)
-        return await self.registry.reach(row.actor_id, lambda: self._launch(row))
+        placement = await self.place_or_create(target)
+        return await self.registry.reach(placement.row.actor_id, lambda: self._launch(placement))
 
     async def place(self, target: Target) -> ActorRow:
         """The placement of an actor, made if the target says so; does not start it.
@@ -128,16 +132,17 @@ class EmbeddedHost:
         if isinstance(target, ByKey):
             _check_region(target.region)
         for _ in range(_PLACEMENT_ATTEMPTS):
-            row, created = await self._find(target), False
+            row = await self._find(target)
             if row is None and isinstance(target, ByKey) and target.create:
-                row, created = await self._try_create(target), True
-                if row is None:
+                made = await self._try_create(target)
+                if made is None:
                     continue  # somebody else was faster: look again
+                return made
             if row is None:
                 raise error("actor.not_found")
             destruction = self._destroying.get(row.actor_id)
             if destruction is None:
-                return Placement(row, created)
+                return Placement(row)
             await asyncio.wait([destruction])
         raise error("actor.destroyed_while_waiting_for_ready")
 
@@ -152,9 +157,9 @@ class EmbeddedHost:
         """
         self.require_open()
         _check_region(region)
-        row = await self._insert(name, key, input)
-        await self.registry.reach(row.actor_id, lambda: self._launch(row))
-        return row
+        placement = await self._insert(name, key, input)
+        await self.registry.reach(placement.row.actor_id, lambda: self._launch(placement))
+        return placement.row
 
     async def destroy(self, actor_id: str) -> None:
         """Run ``on_destroy`` if the actor runs, delete everything it stored and free its key. Idempotent.
@@ -197,7 +202,7 @@ class EmbeddedHost:
             return row if row is not None and row.destroy_ts is None else None
         return await self.store.find_by_key(self.namespace, target.name, target.key)
 
-    async def _try_create(self, target: ByKey) -> ActorRow | None:
+    async def _try_create(self, target: ByKey) -> Placement | None:
         try:
             return await self._insert(target.name, target.key, target.input)
         except RivetError as failure:
@@ -205,25 +210,31 @@ class EmbeddedHost:
                 raise
             return None
 
-    async def _insert(self, name: str, key: ActorKey | None, input: bytes | None) -> ActorRow:
+    async def _insert(self, name: str, key: ActorKey | None, input: bytes | None) -> Placement:
+        """Add an actor that is about to start: its row says so already, which saves a commit."""
         self.registry.factory(name)
         if key is not None:
             check_key(key)
+        now = time_ms(self.clock)
         row = ActorRow(
             actor_id=new_actor_id(self.entropy),
             name=name,
             key=key,
             namespace=self.namespace,
-            create_ts=time_ms(self.clock),
+            create_ts=now,
+            start_ts=now,
+            connectable_ts=now,
+            generation=1,
         )
         first = ActorRecord(input=input, has_initialized=False, state=b"")
         await self.store.create_actor(row, {ACTOR_KEY: encode_actor(first)})
-        return row
+        return Placement(row, first)
 
-    async def _launch(self, row: ActorRow) -> ActorTask:
+    async def _launch(self, placement: Placement) -> ActorTask:
+        row = placement.row
         factory = self.registry.factory(row.name)
         try:
-            actor = await self._start(factory, row)
+            actor = await self._start(factory, row, placement.first)
         except Exception as failure:
             await self._discard_stillborn(row)
             if isinstance(failure, RivetError):
@@ -234,8 +245,10 @@ class EmbeddedHost:
             self._placed[row.name, row.key] = row.actor_id
         return actor
 
-    async def _start(self, factory: ActorFactory, row: ActorRow) -> ActorTask:
-        generation = await self.store.start_generation(row.actor_id, time_ms(self.clock))
+    async def _start(self, factory: ActorFactory, row: ActorRow, first: ActorRecord | None) -> ActorTask:
+        generation = row.generation
+        if first is None:
+            generation = await self.store.start_generation(row.actor_id, time_ms(self.clock))
         actor = ActorTask(
             factory,
             ActorIdentity(row.actor_id, row.name, row.key or (), generation),
@@ -246,7 +259,7 @@ class EmbeddedHost:
             request_destroy=lambda: self._request_destroy(row.actor_id),
             expose_errors=self._expose_errors,
         )
-        await actor.start(None)
+        await actor.start(None, stored=first)
         return actor
 
     async def _discard_stillborn(self, row: ActorRow) -> None:

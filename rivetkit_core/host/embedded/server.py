@@ -150,6 +150,7 @@ async def serve(
         timeout_graceful_shutdown=5,
         h11_max_incomplete_event_size=_MAX_HEADER_LINE,
         server_header=False,
+        proxy_headers=False,
     )
     server = _Server(config)
     stop, give_up = asyncio.Event(), asyncio.Event()
