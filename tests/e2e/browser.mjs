@@ -43,6 +43,7 @@ const operations = {
       .filter({ hasText: request.text })
       .first()
       .waitFor({ state: "visible", timeout: request.timeout }),
+  waitGone: (request) => element(request).first().waitFor({ state: "hidden", timeout: request.timeout }),
   count: (request) => element(request).count(),
   evaluate: ({ tab, expression }) => tabs.get(tab).evaluate(expression),
   reload: async ({ tab, timeout }) => {

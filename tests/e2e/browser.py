@@ -109,6 +109,10 @@ class Tab:
         """Wait until a visible element that matches contains ``text``; seconds."""
         await self._request("waitText", selector=selector, text=text, timeout=timeout)
 
+    async def wait_gone(self, selector: str, *, timeout: float = PAGE_TIMEOUT) -> None:
+        """Wait until no visible element matches; seconds."""
+        await self._request("waitGone", selector=selector, timeout=timeout)
+
     async def evaluate(self, expression: str) -> object:
         """Evaluate JavaScript in the page and return its JSON value."""
         return await self._request("evaluate", expression=expression)
