@@ -240,6 +240,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         True,
         "The connection or client is closed",
     ),
+    "client.get_params_failed": ErrorSpec(
+        "client",
+        "get_params_failed",
+        500,
+        True,
+        "The connection parameters could not be made: {reason}",
+    ),
     "client.reader_too_slow": ErrorSpec(
         "client",
         "reader_too_slow",

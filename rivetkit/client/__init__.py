@@ -1,14 +1,15 @@
-"""Clients of actors: over the network, or inside the process that serves them."""
+"""Clients: typed access to actors in Python and in every other language."""
 
 from rivetkit.client._client import Client as Client
 from rivetkit.client._connection import ActorConnection as ActorConnection
-from rivetkit.client._connection import ConnectionStatus as ConnectionStatus
-from rivetkit.client._events import EventStream as EventStream
 from rivetkit.client._handle import ActorHandle as ActorHandle
-from rivetkit.client._sync import SyncActorConnection as SyncActorConnection
-from rivetkit.client._sync import SyncActorHandle as SyncActorHandle
+from rivetkit.client._status import ConnectionStatus as ConnectionStatus
+from rivetkit.client._streams import EventStream as EventStream
+from rivetkit.client._streams import WhenFull as WhenFull
 from rivetkit.client._sync import SyncClient as SyncClient
-from rivetkit.client._sync import SyncEventStream as SyncEventStream
+from rivetkit.client._sync_connection import SyncActorConnection as SyncActorConnection
+from rivetkit.client._sync_connection import SyncActorHandle as SyncActorHandle
+from rivetkit.client._sync_connection import SyncEventStream as SyncEventStream
 
 __all__ = [
     "ActorConnection",
@@ -20,4 +21,5 @@ __all__ = [
     "SyncActorHandle",
     "SyncClient",
     "SyncEventStream",
+    "WhenFull",
 ]

@@ -1,76 +1,156 @@
-"""One websocket to an actor as a ``Link``: messages instead of frames."""
+"""``Link`` over a websocket: messages in order, sending that never waits, decoding that fails loudly."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
+from collections.abc import Mapping
 
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.typing import Subprotocol
 
-from rivetkit_core.errors import ProtocolError, error
-from rivetkit_core.host.port import LinkClosed
+from rivetkit.client._http import answered_failure, unreachable
+from rivetkit_core._version import VERSION
+from rivetkit_core.errors import ProtocolError, RivetError, error
+from rivetkit_core.host.port import Link, LinkClosed
+from rivetkit_core.wire import subprotocols
 from rivetkit_core.wire.client_protocol import Codec
 from rivetkit_core.wire.messages import ActionRequest, Encoding, ToClient, ToServer
 
-_BACKLOG = 1024
+MAX_FRAME = 32 * 1024 * 1024
+MAX_BACKLOG = 1024
+MAX_BACKLOG_BYTES = 16 * 1024 * 1024
+
+_CLOSE_TIMEOUT = 5.0
+_BAD_MESSAGE = 1002
+
+
+async def open_link(
+    url: str, codec: Codec, *, params_json: str | None, headers: Mapping[str, str], shown: str
+) -> Link:
+    """Open a websocket. Has no time limit: the caller bounds it.
+
+    Args:
+        url: An http or https URL of ``/connect``.
+        codec: The encoding to ask for.
+        params_json: Connection parameters.
+        headers: Sent with the handshake.
+        shown: The server as messages may name it; the URL holds the token.
+
+    Raises:
+        RivetError: The server cannot be reached or refused the handshake.
+    """
+    offered = [Subprotocol(token) for token in subprotocols.build(codec.encoding.value, params_json)]
+    try:
+        websocket = await connect(
+            "ws" + url.removeprefix("http"),
+            subprotocols=offered,
+            additional_headers=dict(headers),
+            user_agent_header=f"RivetKit/{VERSION}",
+            compression=None,
+            max_size=MAX_FRAME,
+            open_timeout=None,
+            close_timeout=_CLOSE_TIMEOUT,
+        )
+    except InvalidStatus as refused:
+        raise _refusal(refused, shown, codec.encoding) from refused
+    except (OSError, EOFError, InvalidHandshake) as failure:
+        raise unreachable(shown, failure) from failure
+    except InvalidURI as failure:
+        raise error(
+            "validation.invalid_input", reason="the endpoint cannot be used for websockets"
+        ) from failure
+    return WebSocketLink(websocket, codec)
 
 
 class WebSocketLink:
-    """Owns the socket and the task that writes to it; ``close`` ends both."""
+    """One open websocket. Owns the task that writes to it, from the beginning until ``close``."""
 
-    def __init__(self, socket: ClientConnection, codec: Codec) -> None:
-        self._socket = socket
+    def __init__(self, websocket: ClientConnection, codec: Codec) -> None:
+        self._websocket = websocket
         self._codec = codec
+        self._text = codec.encoding is Encoding.JSON
         self._outgoing: deque[bytes] = deque()
+        self._outgoing_bytes = 0
         self._wake = asyncio.Event()
         self._closed: LinkClosed | None = None
-        self._writer = asyncio.create_task(self._write())
+        self._writer = asyncio.create_task(self._write(), name="rivetkit websocket writer")
 
     def send(self, message: ToServer) -> None:
+        """Queue a message.
+
+        Raises:
+            LinkClosed: The websocket has ended.
+            Overloaded: The server does not read, and an action would exceed the buffer; nothing was sent. For
+                a subscription, which cannot be refused, the websocket is given up instead.
+            ProtocolError: The payload has no form in this encoding.
+        """
         if self._closed is not None:
             raise self._closed
-        if len(self._outgoing) >= _BACKLOG:
-            operation = message.name if isinstance(message, ActionRequest) else message.event_name
-            raise error("actor.overloaded", channel="connection", capacity=_BACKLOG, operation=operation)
-        self._outgoing.append(self._codec.encode_to_server(message))
+        frame = self._codec.encode_to_server(message)
+        if len(self._outgoing) >= MAX_BACKLOG or self._outgoing_bytes + len(frame) > MAX_BACKLOG_BYTES:
+            self._refuse(message)
+        self._outgoing.append(frame)
+        self._outgoing_bytes += len(frame)
         self._wake.set()
 
     async def receive(self) -> ToClient:
+        """The next message.
+
+        Raises:
+            LinkClosed: The websocket has ended.
+            ProtocolError: A message cannot be understood; the websocket is closed with code 1002.
+        """
         try:
-            frame = await self._socket.recv()
-        except ConnectionClosed as ended:
-            raise self._ended(ended) from None
+            frame = await self._websocket.recv(decode=False)
+        except ConnectionClosed as closed:
+            raise self._ended(closed) from closed
         try:
-            return self._codec.decode_to_client(frame.encode() if isinstance(frame, str) else frame)
-        except ProtocolError as broken:
-            # Skipping the frame would leave a call waiting for an answer that has come.
-            await self.close(1002, "protocol.malformed")
-            raise LinkClosed(1002, "protocol.malformed") from broken
+            return self._codec.decode_to_client(frame)
+        except ProtocolError:
+            await self.close(_BAD_MESSAGE, "protocol.malformed")
+            raise
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close and wait for the server's answer, for five seconds at most. Idempotent."""
         if self._closed is None:
             self._closed = LinkClosed(code, reason)
         self._writer.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._writer
-        await self._socket.close(code, reason)
-
-    def _ended(self, ended: ConnectionClosed) -> LinkClosed:
-        frame = ended.rcvd or ended.sent
-        closed = LinkClosed(1006, "") if frame is None else LinkClosed(frame.code, frame.reason)
-        self._closed = self._closed or closed
-        return self._closed
+        await asyncio.wait([self._writer])
+        await self._websocket.close(code, reason)
 
     async def _write(self) -> None:
-        text = self._codec.encoding is Encoding.JSON
         try:
             while True:
                 while self._outgoing:
                     frame = self._outgoing.popleft()
-                    await self._socket.send(frame.decode() if text else frame)
+                    await self._websocket.send(frame, text=self._text)
+                    self._outgoing_bytes -= len(frame)
                 self._wake.clear()
                 await self._wake.wait()
-        except ConnectionClosed as ended:
-            self._ended(ended)
+        except ConnectionClosed as closed:
+            self._ended(closed)
+
+    def _refuse(self, message: ToServer) -> None:
+        if isinstance(message, ActionRequest):
+            raise error(
+                "actor.overloaded", channel="connection", capacity=MAX_BACKLOG, operation=message.name
+            )
+        self._websocket.transport.abort()
+        raise LinkClosed(1006, "the server does not read")
+
+    def _ended(self, closed: ConnectionClosed) -> LinkClosed:
+        if self._closed is None:
+            received = closed.rcvd
+            self._closed = LinkClosed(
+                1006 if received is None else received.code,
+                str(closed) if received is None else received.reason,
+            )
+        return self._closed
+
+
+def _refusal(refused: InvalidStatus, shown: str, encoding: Encoding) -> RivetError:
+    response = refused.response
+    content_type = response.headers.get("content-type", "")
+    return answered_failure(shown, response.status_code, content_type, bytes(response.body or b""), encoding)

@@ -1,7 +1,8 @@
-"""Actors over the network: HTTP calls and websockets to a gateway (client-protocol 1, 3, 4).
+"""``ActorAccess`` over HTTP and websockets: what stands between a client and a server elsewhere.
 
-A key is sent in the URL, as the TypeScript client does. Where a URL cannot carry it (a comma, a lone
-empty part, a long input), the actor is resolved through the manager API first and called by id.
+The first request asks the server's metadata where clients should go (client-protocol 1.8); all others wait
+for it. Actors with a key are addressed by the query form of gateway URLs, without a round trip; where that
+form cannot carry the key or the input, their id is resolved first.
 """
 
 from __future__ import annotations
@@ -10,292 +11,266 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import cast
 
 import httpx
-from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidHandshake, InvalidURI
-from websockets.typing import Subprotocol
 
-from rivetkit.client._link import WebSocketLink
-from rivetkit.client._retry import backoff
+from rivetkit.client._endpoint import Gateway, Settings
+from rivetkit.client._http import HttpSender, answered_failure
+from rivetkit.client._link import open_link
+from rivetkit.client._pending import twin
 from rivetkit_core._version import VERSION
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.errors import ActorSpecifier, ProtocolError, RivetError, error, rebuild
+from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorKey, ById, ByKey, Link, Target
-from rivetkit_core.wire import actor_key, cbor, subprotocols
+from rivetkit_core.wire import actor_key, gateway_url
 from rivetkit_core.wire.client_protocol import Codec
-from rivetkit_core.wire.gateway_url import (
-    MAX_QUERY_INPUT,
-    Endpoint,
-    direct_url,
-    encode_component,
-    manager_url,
-    query_url,
-)
-from rivetkit_core.wire.json_form import cbor_to_json
-from rivetkit_core.wire.messages import Encoding, HttpError
+from rivetkit_core.wire.json_form import cbor_to_json, loads
+from rivetkit_core.wire.messages import Encoding
 
-_METADATA_ATTEMPTS = 3
-_MAX_MESSAGE = 32 * 1024 * 1024
-_OPEN_TIMEOUT = 40.0  # a gateway holds the handshake for up to 30 s while an actor starts
-_GONE_SILENTLY = "Server disconnected without sending a response"
+Json = dict[str, object]
 
-
-@dataclass(frozen=True, slots=True)
-class HttpOptions:
-    """Where and how to call."""
-
-    endpoint: Endpoint
-    namespace: str = "default"
-    token: str | None = None
-    pool: str = "default"
-    encoding: Encoding = Encoding.BARE
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    metadata_lookup: bool = True
+_CRASH_POLICY = "sleep"
 
 
 class HttpAccess:
-    """Implements ``ActorAccess`` with httpx and websockets. Sockets are opened when needed."""
+    """Reaches actors through the gateway and manager API of one server."""
 
     def __init__(
         self,
-        options: HttpOptions,
+        settings: Settings,
         *,
         clock: Clock,
         entropy: Entropy,
-        transport: httpx.AsyncBaseTransport | None = None,
+        http_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._options = options
+        self._settings = settings
         self._clock = clock
         self._entropy = entropy
-        self._base = options.endpoint.base
-        self._namespace = options.namespace
-        self._token = options.token
-        self._looked_up = not options.metadata_lookup
-        self._lookup_lock = asyncio.Lock()
-        headers = {"user-agent": f"rivetkit-python/{VERSION}", **options.headers}
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-        self._http = httpx.AsyncClient(headers=headers, timeout=None, limits=limits, transport=transport)  # noqa: S113 - callers bound their calls
-
-    async def aclose(self) -> None:
-        await self._http.aclose()
-
-    async def gateway_url(self, target: Target, path: str = "") -> str:
-        """URL of an actor's gateway, for clients and tools that speak HTTP themselves."""
-        await self._look_up()
-        return await self._url(target, path)
+        self._http_transport = http_transport
+        self._sender: HttpSender | None = None
+        self._gateway: Gateway | None = None
+        self._lookup: asyncio.Task[Gateway | RivetError] | None = None
+        self._closed = False
 
     async def resolve(self, target: Target) -> str:
-        await self._look_up()
-        match target:
-            case ById(actor_id):
-                return actor_id
-            case ByKey(create=True):
-                body = self._placement(target.name, target.key, target.input, target.region)
-                answer = await self._manage("PUT", "/actors", {}, body)
-                return _actor_id(answer.get("actor"))
-            case ByKey(name, key):
-                query = {"name": name, "key": actor_key.serialize(key)}
-                answer = await self._manage("GET", "/actors", query, None)
-                found = answer.get("actors")
-                if not isinstance(found, list) or not found:
-                    raise error("actor.not_found")
-                return _actor_id(cast("list[object]", found)[0])
+        if isinstance(target, ById):
+            return target.actor_id
+        gateway = await self._require_gateway()
+        return await self._resolve_key(gateway, target)
 
     async def create(self, name: str, key: ActorKey, *, input: bytes | None, region: str | None) -> str:
-        await self._look_up()
-        answer = await self._manage("POST", "/actors", {}, self._placement(name, key, input, region))
-        return _actor_id(answer.get("actor"))
+        gateway = await self._require_gateway()
+        body = _optional(datacenter=region) | {
+            "name": name,
+            "runner_name_selector": self._settings.pool,
+            "key": actor_key.serialize(key),
+            **_optional(input=_base64(input)),
+            "crash_policy": _CRASH_POLICY,
+        }
+        return _actor_id(await self._manage(gateway, "POST", body=body))
 
     async def call(self, target: Target, action: str, args: bytes, *, params: bytes | None) -> bytes:
-        await self._look_up()
-        codec = Codec(self._options.encoding)
-        headers = {"x-rivet-encoding": codec.encoding.value, "content-type": _content_type(codec.encoding)}
-        if self._token is not None:
-            headers["x-rivet-token"] = self._token
-        if params is not None:
-            headers["x-rivet-conn-params"] = _ascii_json(params)
-        url = await self._url(target, f"/action/{encode_component(action)}")
-        response = await self._send("POST", url, headers, codec.encode_action_request(args))
-        if response.status_code != 200:
-            raise _http_failure(response, codec)
-        try:
-            return codec.decode_action_response(response.content)
-        except ProtocolError as broken:
-            raise error(
-                "client.request_failed", reason=f"the answer is malformed: {broken.reason}"
-            ) from broken
+        gateway = await self._require_gateway()
+        path = f"/action/{gateway_url.encode_component(action)}"
+        url = await self._actor_url(gateway, target, path)
+        codec = Codec(self._settings.encoding)
+        answer = await self._require_sender().send(
+            "POST",
+            url,
+            headers=self._actor_headers(gateway, params),
+            content=codec.encode_action_request(args),
+        )
+        self._check(gateway, answer)
+        return codec.decode_action_response(answer.content)
 
     async def connect(self, target: Target, *, params: bytes | None) -> Link:
-        await self._look_up()
-        codec = Codec(self._options.encoding)
-        url = await self._url(target, "/connect")
-        offered = subprotocols.build(codec.encoding.value, None if params is None else _ascii_json(params))
-        try:
-            socket = await connect(
-                url.replace("http", "ws", 1),
-                subprotocols=[Subprotocol(offer) for offer in offered],
-                additional_headers=dict(self._options.headers),
-                user_agent_header=f"rivetkit-python/{VERSION}",
-                compression=None,
-                max_size=_MAX_MESSAGE,
-                open_timeout=_OPEN_TIMEOUT,
-            )
-        except (OSError, InvalidHandshake, InvalidURI, EOFError) as failure:
-            raise self._unreachable(failure) from failure
-        return WebSocketLink(socket, codec)
-
-    async def _url(self, target: Target, path: str) -> str:
-        if isinstance(target, ByKey) and not self._fits_url(target):
-            # By id from here on; an actor that was destroyed meanwhile is looked for again.
-            target = ById(await self.resolve(target))
-        if isinstance(target, ById):
-            return direct_url(self._base, target.actor_id, path, self._token)
-        return query_url(
-            self._base,
-            target.name,
-            path,
-            namespace=self._namespace,
-            method="getOrCreate" if target.create else "get",
-            key=target.key,
-            pool=self._options.pool if target.create else None,
-            input=target.input,
-            region=target.region,
-            crash_policy="sleep" if target.create else None,
-            token=self._token,
+        gateway = await self._require_gateway()
+        return await open_link(
+            await self._actor_url(gateway, target, "/connect"),
+            Codec(self._settings.encoding),
+            params_json=None if params is None else cbor_to_json(params),
+            headers=self._settings.headers,
+            shown=gateway.base,
         )
 
-    def _fits_url(self, target: ByKey) -> bool:
-        fits_input = target.input is None or len(target.input) <= MAX_QUERY_INPUT
-        return fits_input and actor_key.fits_query(target.key)
+    async def gateway_url(self, target: Target) -> str:
+        """The URL of an actor, without a path; it contains the token, if there is one."""
+        return await self._actor_url(await self._require_gateway(), target, "")
 
-    def _placement(
-        self, name: str, key: ActorKey, input: bytes | None, region: str | None
-    ) -> dict[str, object]:
-        body: dict[str, object] = {} if region is None else {"datacenter": region}
-        body |= {"name": name, "key": actor_key.serialize(key), "runner_name_selector": self._options.pool}
-        if input is not None:
-            body["input"] = base64.b64encode(input).decode()
-        return body | {"crash_policy": "sleep"}
+    async def aclose(self) -> None:
+        self._closed = True
+        if self._lookup is not None:
+            self._lookup.cancel()
+            await asyncio.wait([self._lookup])
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            await sender.aclose()
+
+    def _require_sender(self) -> HttpSender:
+        if self._closed:
+            raise error("client.disposed")
+        if self._sender is None:
+            self._sender = HttpSender(
+                self._settings.gateway.base,
+                clock=self._clock,
+                entropy=self._entropy,
+                transport=self._http_transport,
+            )
+        return self._sender
+
+    async def _require_gateway(self) -> Gateway:
+        """Look the metadata up once; everybody who asks meanwhile shares the answer, or the failure."""
+        sender = self._require_sender()
+        if self._gateway is not None:
+            return self._gateway
+        if self._lookup is None:
+            self._lookup = asyncio.create_task(self._look_up(sender), name="rivetkit metadata")
+        lookup = self._lookup
+        await asyncio.wait([lookup])
+        if lookup.cancelled():
+            raise error("client.disposed")
+        found = lookup.result()
+        if isinstance(found, RivetError):
+            raise twin(found)
+        return found
+
+    async def _look_up(self, sender: HttpSender) -> Gateway | RivetError:
+        gateway = self._settings.gateway
+        url = gateway_url.manager_url(gateway.base, "/metadata", [("namespace", gateway.namespace)])
+        try:
+            answer = await sender.send("GET", url, headers=self._manager_headers(gateway))
+            self._check(gateway, answer)
+            self._gateway = gateway.redirected(_json_object(answer.content, gateway.base))
+        except RivetError as failure:
+            return failure
+        finally:
+            self._lookup = None
+        return self._gateway
+
+    async def _actor_url(self, gateway: Gateway, target: Target, path: str) -> str:
+        if isinstance(target, ById):
+            return gateway_url.direct_url(gateway.base, target.actor_id, path, gateway.token)
+        if not _fits_query(target):
+            actor_id = await self._resolve_key(gateway, target)
+            return gateway_url.direct_url(gateway.base, actor_id, path, gateway.token)
+        return gateway_url.query_url(
+            gateway.base,
+            target.name,
+            path,
+            namespace=gateway.namespace,
+            method="getOrCreate" if target.create else "get",
+            key=target.key,
+            pool=self._settings.pool,
+            input=target.input,
+            region=target.region,
+            crash_policy=_CRASH_POLICY,
+            token=gateway.token,
+        )
+
+    async def _resolve_key(self, gateway: Gateway, target: ByKey) -> str:
+        key = actor_key.serialize(target.key)
+        if not target.create:
+            found = await self._manage(gateway, "GET", query=[("name", target.name), ("key", key)])
+            return _first_actor_id(found)
+        body = _optional(datacenter=target.region) | {
+            "name": target.name,
+            "key": key,
+            "runner_name_selector": self._settings.pool,
+            **_optional(input=_base64(target.input)),
+            "crash_policy": _CRASH_POLICY,
+        }
+        return _actor_id(await self._manage(gateway, "PUT", body=body))
 
     async def _manage(
-        self, method: str, path: str, query: Mapping[str, str], body: dict[str, object] | None
-    ) -> dict[str, object]:
-        headers = {} if self._token is None else {"authorization": f"Bearer {self._token}"}
+        self,
+        gateway: Gateway,
+        method: str,
+        *,
+        query: list[tuple[str, str]] | None = None,
+        body: Json | None = None,
+    ) -> Json:
+        url = gateway_url.manager_url(
+            gateway.base, "/actors", [*(query or []), ("namespace", gateway.namespace)]
+        )
+        headers = self._manager_headers(gateway)
         content: bytes | None = None
         if body is not None:
             headers["content-type"] = "application/json"
-            content = json.dumps(body).encode()
-        url = manager_url(self._base, path, [*query.items(), ("namespace", self._namespace)])
-        response = await self._send(method, url, headers, content)
-        if response.status_code != 200:
-            raise _http_failure(response, Codec(Encoding.JSON))
-        return _json_object(response)
+            content = json.dumps(body, separators=(",", ":")).encode()
+        answer = await self._require_sender().send(method, url, headers=headers, content=content)
+        self._check(gateway, answer)
+        return _json_object(answer.content, gateway.base)
 
-    async def _send(
-        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
-    ) -> httpx.Response:
-        try:
-            return await self._http.request(method, url, headers=dict(headers), content=content)
-        except httpx.RemoteProtocolError as failure:
-            if _GONE_SILENTLY not in str(failure):
-                raise self._unreachable(failure) from failure
-        except httpx.HTTPError as failure:
-            raise self._unreachable(failure) from failure
-        # A pooled connection that the server had closed meanwhile; stock gateways do that after errors
-        # without saying so. One more attempt on a fresh one (client-protocol 1.4).
-        try:
-            return await self._http.request(method, url, headers=dict(headers), content=content)
-        except httpx.HTTPError as failure:
-            raise self._unreachable(failure) from failure
+    def _check(self, gateway: Gateway, answer: httpx.Response) -> None:
+        if not answer.is_success:
+            content_type = answer.headers.get("content-type", "")
+            raise answered_failure(
+                gateway.base, answer.status_code, content_type, answer.content, self._settings.encoding
+            )
 
-    def _unreachable(self, failure: Exception) -> RivetError:
-        text = str(failure) or type(failure).__name__
-        refused = isinstance(failure, httpx.ConnectError | ConnectionRefusedError)
-        hint = ": is the server running?" if refused else ""
-        return error("client.request_failed", reason=f"{self._base} cannot be reached ({text}){hint}")
+    def _manager_headers(self, gateway: Gateway) -> dict[str, str]:
+        headers = self._common_headers()
+        if gateway.token is not None:
+            headers["authorization"] = f"Bearer {gateway.token}"
+        return headers
 
-    async def _look_up(self) -> None:
-        """Ask the endpoint once whether another one should be used (client-protocol 1.8)."""
-        if self._looked_up:
-            return
-        async with self._lookup_lock:
-            if self._looked_up:
-                return
-            self._redirect(await self._metadata())
-            self._looked_up = True
+    def _actor_headers(self, gateway: Gateway, params: bytes | None) -> dict[str, str]:
+        encoding = self._settings.encoding
+        headers = self._common_headers()
+        headers["x-rivet-encoding"] = encoding.value
+        headers["content-type"] = (
+            "application/json" if encoding is Encoding.JSON else "application/octet-stream"
+        )
+        if gateway.token is not None:
+            headers["x-rivet-token"] = gateway.token
+        if params is not None:
+            headers["x-rivet-conn-params"] = _ascii_json(params)
+        return headers
 
-    async def _metadata(self) -> dict[str, object]:
-        headers = {} if self._token is None else {"authorization": f"Bearer {self._token}"}
-        url = manager_url(self._base, "/metadata", [("namespace", self._namespace)])
-        for attempt in range(_METADATA_ATTEMPTS):
-            try:
-                response = await self._send("GET", url, headers, None)
-            except RivetError:
-                if attempt + 1 == _METADATA_ATTEMPTS:
-                    raise
-            else:
-                if response.status_code == 200:
-                    return _json_object(response)
-                if response.status_code < 500 or attempt + 1 == _METADATA_ATTEMPTS:
-                    raise _http_failure(response, Codec(Encoding.JSON))
-            await self._clock.sleep(backoff(attempt, self._entropy, first=0.1, longest=1.0))
-        raise error("client.request_failed", reason="no metadata")
-
-    def _redirect(self, metadata: dict[str, object]) -> None:
-        endpoint = metadata.get("clientEndpoint")
-        if not isinstance(endpoint, str):
-            return
-        self._base = endpoint.rstrip("/")
-        namespace, token = metadata.get("clientNamespace"), metadata.get("clientToken")
-        if isinstance(namespace, str):
-            self._namespace = namespace
-        if isinstance(token, str):
-            self._token = token
+    def _common_headers(self) -> dict[str, str]:
+        return {"user-agent": f"RivetKit/{VERSION}", **self._settings.headers}
 
 
-def _content_type(encoding: Encoding) -> str:
-    return "application/json" if encoding is Encoding.JSON else "application/octet-stream"
+def _fits_query(target: ByKey) -> bool:
+    size = 0 if target.input is None else len(target.input)
+    return actor_key.fits_query(target.key) and size <= gateway_url.MAX_QUERY_INPUT
 
 
 def _ascii_json(params: bytes) -> str:
-    """JSON in ASCII, for headers: stock servers lose anything else (client-protocol 3.1)."""
-    return json.dumps(json.loads(cbor_to_json(params)), separators=(",", ":"))
+    """Header values are read as UTF-8 or Latin-1, depending on the server; ASCII is the same in both."""
+    return json.dumps(loads(cbor_to_json(params)), separators=(",", ":"))
 
 
-def _json_object(response: httpx.Response) -> dict[str, object]:
+def _base64(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()
+
+
+def _optional(**fields: str | None) -> Json:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _json_object(body: bytes, base: str) -> Json:
     try:
-        parsed: object = response.json()
-    except ValueError:
+        parsed: object = json.loads(body)
+    except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
-        raise error("client.request_failed", reason="the answer is not a JSON object")
-    return cast("dict[str, object]", parsed)
+        raise error("client.request_failed", reason=f"{base} did not answer with JSON; is it a Rivet server?")
+    return cast("Json", parsed)
 
 
-def _actor_id(actor: object) -> str:
-    actor_id = cast("dict[str, object]", actor).get("actor_id") if isinstance(actor, dict) else None
+def _actor_id(answer: Mapping[str, object]) -> str:
+    actor = answer.get("actor")
+    actor_id = cast("Json", actor).get("actor_id") if isinstance(actor, dict) else None
     if not isinstance(actor_id, str):
-        raise error("client.request_failed", reason="the answer names no actor")
+        raise error("client.request_failed", reason="the server answered without an actor id")
     return actor_id
 
 
-def _http_failure(response: httpx.Response, codec: Codec) -> RivetError:
-    """The error a response carries: JSON if it says so, else in the caller's encoding."""
-    if "application/json" in response.headers.get("content-type", ""):
-        codec = Codec(Encoding.JSON)
-    try:
-        return failure_of(codec.decode_http_error(response.content))
-    except ProtocolError:
-        reason = f"the server answered with status {response.status_code}"
-        return error("client.request_failed", reason=reason)
-
-
-def failure_of(received: HttpError) -> RivetError:
-    """A received error as an exception."""
-    actor: ActorSpecifier | None = received.actor
-    metadata = None if received.metadata is None else cbor.decode(received.metadata)
-    return rebuild(received.group, received.code, received.message, metadata, actor)
+def _first_actor_id(answer: Mapping[str, object]) -> str:
+    actors = answer.get("actors")
+    if not isinstance(actors, list) or not actors:
+        raise error("actor.not_found")
+    return _actor_id({"actor": cast("list[object]", actors)[0]})

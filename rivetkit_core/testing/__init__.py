@@ -1,7 +1,8 @@
-"""Fakes that ship with the library and pass the contract suites of the real parts."""
+"""Shipped fakes: time and storage that a test owns completely."""
 
 from rivetkit_core.testing.clock import FakeClock as FakeClock
 from rivetkit_core.testing.clock import settle as settle
+from rivetkit_core.testing.store import MemoryStorage as MemoryStorage
 from rivetkit_core.testing.store import MemoryStore as MemoryStore
 
-__all__ = ["FakeClock", "MemoryStore", "settle"]
+__all__ = ["FakeClock", "MemoryStorage", "MemoryStore", "settle"]

@@ -140,7 +140,7 @@ def _name(body: Json) -> str:
     name = body.get("name")
     if not isinstance(name, str) or not name:
         raise error("api.bad_request", reason="missing field `name`")
-    return name
+    return _unicode(name, "name")
 
 
 def _key(body: Json) -> ActorKey | None:
@@ -151,7 +151,16 @@ def _key(body: Json) -> ActorKey | None:
         raise error("api.bad_request", reason="key must be a string")
     if key == "":
         raise error("actor.empty_key")
-    return actor_key.deserialize(key)
+    return actor_key.deserialize(_unicode(key, "key"))
+
+
+def _unicode(text: str, field: str) -> str:
+    """The text, unless JSON escapes smuggled half a character into it, which no storage takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise error("api.bad_request", reason=f"{field} is not Unicode text") from None
+    return text
 
 
 def _input(body: Json) -> bytes | None:

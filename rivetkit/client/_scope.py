@@ -1,0 +1,38 @@
+"""What a client hands to its handles and connections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rivetkit_core.clock import Clock
+from rivetkit_core.entropy import Entropy
+from rivetkit_core.errors import error
+from rivetkit_core.host.port import ActorAccess
+
+if TYPE_CHECKING:
+    from rivetkit.client._live import LiveConnection
+
+
+@dataclass(eq=False, slots=True)
+class ClientScope:
+    """The transport and the ports of one client, and the connections that end with it."""
+
+    access: ActorAccess
+    clock: Clock
+    entropy: Entropy
+    timeout: float
+    connections: set[LiveConnection] = field(default_factory=lambda: set["LiveConnection"]())
+    closed: bool = False
+
+    def require_open(self) -> None:
+        """
+        Raises:
+            RivetError: ``client.disposed``.
+        """
+        if self.closed:
+            raise error("client.disposed")
+
+    def seconds(self, timeout: float | None) -> float:
+        """The timeout of one call."""
+        return self.timeout if timeout is None else timeout
