@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack, cast, overlo
 
 from typing_extensions import TypeVar
 
-from rivetkit._authoring import InvalidActor
+from rivetkit._authoring import InvalidActor, Undeclared
 from rivetkit._connection import Conn, ConnSlot
 from rivetkit._contract import Contract
 from rivetkit._state import StateSlot
@@ -62,6 +62,10 @@ class Actor(Contract):
     __rivet_name__: ClassVar[str | None] = None
     __rivet_options__: ClassVar[Mapping[str, object]] = {}
     __rivet_context__: Context | None = None
+
+    if not TYPE_CHECKING:  # a checker knows which of them an author declared
+        state = Undeclared("state", "state: int = 0")
+        conn = Undeclared("conn", "conn: Conn[Params, State]")
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)

@@ -103,7 +103,7 @@ class Registry:
             RivetError: ``registry.shut_down`` when it does not run.
         """
         if self._host is None or not self._host.is_open:
-            raise error("registry.shut_down", "The registry is not running: serve it, or use its lifespan")
+            raise _not_running()
         return _local_client(self._host.access)
 
     def asgi(self) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
@@ -117,9 +117,10 @@ class Registry:
         """
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == "lifespan":
-                self._require_host()
-            await GatewayApp(self._require_host(), token=self._options.token)(scope, receive, send)
+            host = self._require_host()
+            if scope["type"] != "lifespan" and not host.is_open:
+                raise _not_running()
+            await GatewayApp(host, token=self._options.token)(scope, receive, send)
 
         return application
 
@@ -270,6 +271,14 @@ def _url(sockname: object, host: str) -> str:
         shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{port}"
     return str(sockname)
+
+
+def _not_running() -> RivetError:
+    return error(
+        "registry.shut_down",
+        "The registry is not running: serve it, or give your application its lifespan, as in "
+        "FastAPI(lifespan=registry.lifespan)",
+    )
 
 
 def _has_running_loop() -> bool:

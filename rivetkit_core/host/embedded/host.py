@@ -109,7 +109,7 @@ class EmbeddedHost:
                 if row is None:
                     continue  # somebody else was faster: look again
             if row is None:
-                raise error("actor.not_found")
+                raise error("actor.not_found", _missing(target))
             destruction = self._destroying.get(row.actor_id)
             if destruction is None:
                 return row
@@ -234,3 +234,9 @@ def _check_key(key: ActorKey) -> None:
     size = len(actor_key.serialize(key).encode("utf-8", "surrogatepass"))
     if size > actor_key.MAX_SERIALIZED:
         raise error("actor.key_too_large", size=size, limit=actor_key.MAX_SERIALIZED)
+
+
+def _missing(target: Target) -> str:
+    if isinstance(target, ById):
+        return f"There is no actor with the id {target.actor_id!r}"
+    return f"There is no actor {target.name!r} with the key {list(target.key)}; get_or_create makes one"

@@ -32,6 +32,7 @@ _MAX_FRAME = 32 * 1024 * 1024
 _MAX_HEADER_LINE = 256 * 1024
 _PING_INTERVAL = 25.0
 _BACKLOG = 2048
+_MAX_PORT = 65_535
 
 
 class ServeError(Exception):
@@ -53,6 +54,8 @@ def bind(address: Address) -> socket.socket:
     Raises:
         ServeError: The port is taken or not allowed, or the host name is unknown.
     """
+    if not 0 <= address.port <= _MAX_PORT:
+        raise ServeError(f"{address.port} is no port: choose one from 1 to {_MAX_PORT}, or 0 for a free one")
     if address.fd is not None:
         return socket.socket(fileno=address.fd)
     try:

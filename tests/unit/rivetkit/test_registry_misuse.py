@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
-from rivetkit import Actor, InvalidActor, Registry
+from rivetkit import Actor, InvalidActor, Registry, RivetError, ServeError
 from rivetkit_core.config import ConfigError
 
 
@@ -27,3 +28,15 @@ def test_an_unknown_level_of_durability_is_refused() -> None:
 async def test_running_inside_an_event_loop_names_the_alternative() -> None:
     with pytest.raises(RuntimeError, match=r"await registry.serve\(\)"):
         Registry(Lamp, data_dir=":memory:").run()
+
+
+async def test_a_port_out_of_range_is_refused() -> None:
+    with pytest.raises(ServeError, match="99999 is no port: choose one from 1 to 65535"):
+        await Registry(Lamp, data_dir=":memory:").serve(port=99999)
+
+
+async def test_an_application_without_the_lifespan_says_so() -> None:
+    transport = httpx.ASGITransport(Registry(Lamp, data_dir=":memory:").asgi())
+    async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+        with pytest.raises(RivetError, match=r"FastAPI\(lifespan=registry.lifespan\)"):
+            await client.get("/metadata")

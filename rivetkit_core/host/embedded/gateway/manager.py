@@ -107,7 +107,7 @@ class Manager:
         if namespace is None:
             raise error("api.bad_request", reason="missing field `namespace`")
         if namespace != self._host.namespace:
-            raise error("namespace.not_found")
+            raise error("namespace.not_found", f"This server has no namespace {namespace!r}")
 
 
 def _query(text: str) -> dict[str, str]:
