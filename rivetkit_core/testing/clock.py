@@ -167,8 +167,9 @@ class FakeClock:
             await settle()
 
     def pending(self) -> list[float]:
-        """Deadlines of the timers that are set, on the ``monotonic`` scale, earliest first."""
-        return sorted(deadline / _NANOSECONDS for deadline, _, timer in self._timers if not timer.cancelled)
+        """Seconds from now until each timer that is set, soonest first."""
+        live = (deadline - self._elapsed for deadline, _, timer in self._timers if not timer.cancelled)
+        return sorted(remaining / _NANOSECONDS for remaining in live)
 
     def _next_timer(self) -> _FakeTimer | None:
         while self._timers and self._timers[0][2].cancelled:

@@ -97,7 +97,8 @@ class MemoryStore:
 
     def hold_writes(self) -> None:
         """Let writes wait until ``release_writes``."""
-        self._gate = asyncio.Event()
+        if self._gate is None:
+            self._gate = asyncio.Event()
 
     def release_writes(self) -> None:
         """Let held writes go on."""

@@ -30,9 +30,18 @@ async def test_running_inside_an_event_loop_names_the_alternative() -> None:
         Registry(Lamp, data_dir=":memory:").run()
 
 
-async def test_a_port_out_of_range_is_refused() -> None:
-    with pytest.raises(ServeError, match="99999 is no port: choose one from 1 to 65535"):
-        await Registry(Lamp, data_dir=":memory:").serve(port=99999)
+@pytest.mark.parametrize("port", [99999, -1, "6420"])
+async def test_what_is_no_port_is_refused(port: Any) -> None:
+    with pytest.raises(ServeError, match=f"{port!r} is no port: choose one from 1 to 65535"):
+        await Registry(Lamp, data_dir=":memory:").serve(port=port)
+
+
+async def test_a_path_that_is_not_served_is_named() -> None:
+    registry = Registry(Lamp, data_dir=":memory:")
+    transport = httpx.ASGITransport(registry.asgi())
+    async with registry.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+        answer = await client.get("/rivet/metadata")
+    assert "There is no route GET /rivet/metadata on this server" in answer.text
 
 
 async def test_an_application_without_the_lifespan_says_so() -> None:

@@ -7,14 +7,8 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from rivetkit_core.entropy import SeededEntropy
-from rivetkit_core.errors import RivetError
-from rivetkit_core.host.embedded.gateway.asgi import Head
-from rivetkit_core.host.embedded.gateway.manager import Manager
-from rivetkit_core.host.embedded.host import EmbeddedHost
 from rivetkit_core.host.embedded.store import SqliteStore
 from rivetkit_core.host.embedded.store_port import ActorRow
-from rivetkit_core.testing import FakeClock
 
 LONE_SURROGATE = "\ud800"
 
@@ -54,14 +48,3 @@ async def test_an_operation_that_cannot_run_does_not_fail_the_rest_of_its_group(
     assert await store.find_by_id("bad") is None
     assert await store.storage("first").load([b"k"]) == {b"k": b"1"}
     assert await store.storage("last").load([b"k"]) == {b"k": b"2"}
-
-
-@pytest.mark.parametrize("field", ["name", "key"])
-async def test_a_request_with_a_lone_surrogate_is_a_bad_request(store: SqliteStore, field: str) -> None:
-    host = EmbeddedHost([], store=store, clock=FakeClock(), entropy=SeededEntropy(1))
-    headers = {"content-type": b"application/json"}
-    head = Head("PUT", "/actors", "namespace=default", headers, ())
-    body = b'{"name": "room", "key": "k", "%s": "\\ud800"}' % field.encode()
-    with pytest.raises(RivetError, match="Unicode") as refused:
-        await Manager(host).handle(head, body)
-    assert (refused.value.group, refused.value.code) == ("api", "bad_request")
