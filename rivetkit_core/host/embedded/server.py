@@ -33,7 +33,6 @@ _MAX_FRAME = 32 * 1024 * 1024
 _MAX_HEADER_LINE = 256 * 1024
 _PING_INTERVAL = 25.0
 _BACKLOG = 2048
-_MAX_PORT = 65_535
 
 
 class ServeError(Exception):
@@ -55,9 +54,6 @@ def bind(address: Address) -> socket.socket:
     Raises:
         ServeError: The port is taken or not allowed, or the host name is unknown.
     """
-    port: object = address.port
-    if not isinstance(port, int) or not 0 <= port <= _MAX_PORT:
-        raise ServeError(f"{port!r} is no port: choose one from 1 to {_MAX_PORT}, or 0 for a free one")
     if address.fd is not None:
         return _inherited(address.fd)
     if not 0 <= address.port <= 65_535:  # getaddrinfo would wrap it around

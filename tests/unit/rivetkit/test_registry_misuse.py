@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rivetkit import Actor, InvalidActor, Registry, RivetError, ServeError
+from rivetkit import Actor, InvalidActor, Registry, RivetError
 from rivetkit_core.config import ConfigError
 
 
@@ -28,12 +28,6 @@ def test_an_unknown_level_of_durability_is_refused() -> None:
 async def test_running_inside_an_event_loop_names_the_alternative() -> None:
     with pytest.raises(RuntimeError, match=r"await registry.serve\(\)"):
         Registry(Lamp, data_dir=":memory:").run()
-
-
-@pytest.mark.parametrize("port", [99999, -1, "6420"])
-async def test_what_is_no_port_is_refused(port: Any) -> None:
-    with pytest.raises(ServeError, match=f"{port!r} is no port: choose one from 1 to 65535"):
-        await Registry(Lamp, data_dir=":memory:").serve(port=port)
 
 
 async def test_a_path_that_is_not_served_is_named() -> None:
