@@ -7,6 +7,7 @@ lose the parameter list when ``__get__`` takes a ParamSpec apart.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Coroutine
 from functools import cached_property, partial
 from types import MethodType
@@ -42,10 +43,16 @@ class Action(Generic[P, R_co, L_co]):
         *,
         name: str | None = None,
         durability: Durability | None = None,
+        timeout: float | None = None,
     ) -> None:
+        if isinstance(function, str):
+            raise TypeError(f"@action takes options by name: write `@action(name={function!r})`")
+        if not inspect.isfunction(function):
+            raise TypeError(f"@action goes on a method that takes self; {function!r} is none")
         self.function = function
         self.name: str = name or function.__name__
         self.durability: Durability | None = durability
+        self.timeout = timeout
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
 
@@ -95,13 +102,16 @@ def action(
 @overload
 def action(function: Callable[Concatenate[Any, P], R], /) -> Action[P, R, R]: ...
 @overload
-def action(*, name: str | None = None, durability: Durability | None = None) -> _ActionDecorator: ...
+def action(
+    *, name: str | None = None, durability: Durability | None = None, timeout: float | None = None
+) -> _ActionDecorator: ...
 def action(
     function: Callable[..., object] | None = None,
     /,
     *,
     name: str | None = None,
     durability: Durability | None = None,
+    timeout: float | None = None,
 ) -> object:
     """Expose a method to clients and to other actors. ``def`` and ``async def`` both work.
 
@@ -112,7 +122,9 @@ def action(
         name: What clients call it; the method's name if not given.
         durability: ``"strict"`` holds the reply until the state it reflects is stored; the actor's own
             setting if not given.
+        timeout: Seconds it may run before its caller gets ``actor.action_timed_out``; the actor's
+            ``action_timeout`` if not given.
     """
     if function is None:
-        return partial(Action[..., object, object], name=name, durability=durability)
+        return partial(Action[..., object, object], name=name, durability=durability, timeout=timeout)
     return Action[..., object, object](function)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack, cast, overlo
 
 from typing_extensions import TypeVar
 
+from rivetkit._authoring import InvalidActor, Undeclared
 from rivetkit._connection import Conn, ConnSlot
 from rivetkit._contract import Contract
 from rivetkit._state import StateSlot
@@ -61,6 +62,10 @@ class Actor(Contract):
     __rivet_name__: ClassVar[str | None] = None
     __rivet_options__: ClassVar[Mapping[str, object]] = {}
     __rivet_context__: Context | None = None
+
+    if not TYPE_CHECKING:  # a checker knows which of them an author declared
+        state = Undeclared("state", "state: int = 0")
+        conn = Undeclared("conn", "conn: Conn[Params, State]")
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -132,7 +137,12 @@ def actor(cls: type[Actor] | None = None, /, *, name: str | None = None, **optio
         ConfigError: An option is unknown or out of range.
     """
 
+    if isinstance(cls, str):
+        raise TypeError(f"@actor takes options by name: write `@actor(name={cls!r})`")
+
     def apply(target: C) -> C:
+        if not issubclass(target, Actor):
+            raise InvalidActor(f"{target.__name__} is not an actor: write `class {target.__name__}(Actor)`")
         inherited = target.__rivet_options__
         target.__rivet_options__ = {**inherited, **options}
         target.__rivet_name__ = name

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import typing
-from typing import Any
+from typing import Any, cast
 
 from rivetkit._action import Action
 from rivetkit._action_group import ActionGroup
@@ -19,6 +19,7 @@ from rivetkit._connection import Conn
 from rivetkit._contract import Contract
 from rivetkit._event import Event
 from rivetkit._members import (
+    FoundAction,
     Member,
     actions,
     attribute,
@@ -33,6 +34,7 @@ from rivetkit._signature import hints_of, nested_types, signature_of
 from rivetkit._state import Initial
 from rivetkit._stub import Stub
 from rivetkit._validation import UNSET, resolve
+from rivetkit_core.config import Durability
 
 HOOK_ARGUMENTS = {
     "create_vars": 0,
@@ -61,6 +63,7 @@ def check(cls: type[Actor]) -> None:
     _check_class(cls)
     for member in members(cls):
         _check_reserved(cls, member)
+        _check_unmade(cls, member)
         _check_hook(cls, member)
         _check_override(cls, member)
     _check_annotated_declarations(cls)
@@ -72,7 +75,9 @@ def check(cls: type[Actor]) -> None:
         _check_untyped_connections(cls)
 
 
-def _check_class(cls: type[object]) -> None:
+def _check_class(cls: object) -> None:
+    if not isinstance(cls, type):
+        raise InvalidActor(_explain_no_class(cls))
     if not issubclass(cls, Actor):
         raise InvalidActor(f"{cls.__name__} is not an actor: write `class {cls.__name__}(Actor)`")
     if issubclass(cls, Stub):
@@ -86,6 +91,15 @@ def _check_class(cls: type[object]) -> None:
         ) from None
 
 
+def _explain_no_class(given: object) -> str:
+    if isinstance(given, Actor):
+        name = type(given).__name__
+        return f"a registry takes classes, and the runtime makes the actors: write {name}, not {name}()"
+    if isinstance(given, list | tuple | set):
+        return "a registry takes its classes one by one: write Registry(*actors), not Registry(actors)"
+    return f"{given!r} is not an actor class"
+
+
 def _check_reserved(cls: type[Actor], member: Member) -> None:
     name = member.attribute
     if name == "ctx" or (name in RESERVED and isinstance(member.value, _DECLARATIONS)):
@@ -93,6 +107,19 @@ def _check_reserved(cls: type[Actor], member: Member) -> None:
             f"{cls.__name__}.{name} takes a name the runtime uses. Rename the attribute; an action or event "
             f'keeps its name for clients with `name="{name}"`.'
         )
+
+
+def _check_unmade(cls: type[Actor], member: Member) -> None:
+    kind: object = typing.get_origin(member.value) or member.value
+    if not isinstance(kind, type) or not issubclass(kind, Event | ActionGroup):
+        return
+    if kind.__name__ == member.attribute:  # a class written inside the actor's body
+        return
+    written = inspect.formatannotation(member.value).removeprefix(f"{kind.__module__}.")
+    raise InvalidActor(
+        f"{cls.__name__}.{member.attribute} is a type, not a declaration: write "
+        f"`{member.attribute} = {written}()`, with parentheses"
+    )
 
 
 def _check_hook(cls: type[Actor], member: Member) -> None:
@@ -180,6 +207,16 @@ def _check_actions(cls: type[Actor]) -> None:
             )
         seen[found.name] = found.where
         signature_of(found.function)
+        _check_options(found)
+
+
+def _check_options(found: FoundAction) -> None:
+    durability: object = found.durability
+    if durability not in (None, *typing.get_args(Durability)):
+        raise InvalidActor(f"{found.where} has durability={durability!r}; it is 'throttled' or 'strict'")
+    timeout = cast("object", found.timeout)
+    if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
+        raise InvalidActor(f"{found.where} has timeout={timeout!r}; it is a number of seconds above 0")
 
 
 def _check_events(cls: type[Actor]) -> None:

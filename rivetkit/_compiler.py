@@ -58,7 +58,7 @@ def compile_actor(cls: type[Actor], *, client_factory: ClientFactory | None = No
     def create(context: ActorContext) -> ActorInstance:
         return CompiledInstance(blueprint, context)
 
-    specs = {name: ActionSpec(found.durability) for name, found in blueprint.actions.items()}
+    specs = {name: ActionSpec(found.durability, found.timeout) for name, found in blueprint.actions.items()}
     config = ActorConfig.from_input(cls.__rivet_options__)
     return ActorFactory(name=blueprint.name, create=create, actions=specs, config=config)
 

@@ -49,6 +49,7 @@ class FoundAction:
     function: Function
     codec: CallCodec
     durability: Durability | None
+    timeout: float | None
 
     @property
     def where(self) -> str:
@@ -86,7 +87,8 @@ def actions(cls: type[object], path: tuple[str, ...] = ()) -> Iterator[FoundActi
     for member in members(cls):
         if declared := narrowed(member.value, _ACTION):
             name = ".".join((*path, declared.name))
-            yield FoundAction(name, path, declared.function, declared.codec, declared.durability)
+            options = declared.durability, declared.timeout
+            yield FoundAction(name, path, declared.function, declared.codec, *options)
         elif group := narrowed(member.value, _GROUP):
             yield from actions(type(group), (*path, member.attribute))
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from rivetkit._actor import Actor
 from rivetkit._authoring import InvalidActor
@@ -22,6 +22,7 @@ from rivetkit._compiler import compile_actor
 from rivetkit.client import Client
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.clock import Clock, SystemClock
+from rivetkit_core.config import ConfigError
 from rivetkit_core.entropy import Entropy, SystemEntropy
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
@@ -77,6 +78,8 @@ class Registry:
         entropy: Entropy | None = None,
     ) -> None:
         self._factories = _compile(actors)
+        if synchronous not in get_args(Synchronous):
+            raise ConfigError(f"synchronous is {synchronous!r}; it is 'normal' or 'full'")
         self._options = _Options(
             data_dir=data_dir or os.environ.get("RIVETKIT_STORAGE_PATH") or "./.rivetkit",
             namespace=namespace or os.environ.get("RIVET_NAMESPACE") or "default",
@@ -100,7 +103,7 @@ class Registry:
             RivetError: ``registry.shut_down`` when it does not run.
         """
         if self._host is None or not self._host.is_open:
-            raise error("registry.shut_down", "The registry is not running: serve it, or use its lifespan")
+            raise _not_running()
         return _local_client(self._host.access)
 
     def asgi(self) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
@@ -114,9 +117,10 @@ class Registry:
         """
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == "lifespan":
-                self._require_host()
-            await GatewayApp(self._require_host(), token=self._options.token)(scope, receive, send)
+            host = self._require_host()
+            if scope["type"] != "lifespan" and not host.is_open:
+                raise _not_running()
+            await GatewayApp(host, token=self._options.token)(scope, receive, send)
 
         return application
 
@@ -198,6 +202,11 @@ class Registry:
         # The store commits on a thread of its own; with the default of 5 ms it would starve while the event
         # loop is busy, and every strict reply with it.
         sys.setswitchinterval(_SWITCH_INTERVAL)
+        if _has_running_loop():
+            raise RuntimeError(
+                "registry.run() starts an event loop of its own, and one is running already: "
+                "write `await registry.serve()` inside it"
+            )
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 serving = self.serve(
@@ -239,6 +248,8 @@ def _compile(actors: tuple[type[Actor], ...]) -> tuple[ActorFactory, ...]:
     factories: dict[str, ActorFactory] = {}
     owners: dict[str, type[Actor]] = {}
     for cls in actors:
+        if cls in owners.values():
+            raise InvalidActor(f"{cls.__name__} is given twice: once is enough")
         factory = compile_actor(cls, client_factory=lambda core: _local_client(core.access))
         if factory.name in factories:
             raise InvalidActor(
@@ -260,6 +271,22 @@ def _url(sockname: object, host: str) -> str:
         shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{port}"
     return str(sockname)
+
+
+def _not_running() -> RivetError:
+    return error(
+        "registry.shut_down",
+        "The registry is not running: serve it, or give your application its lifespan, as in "
+        "FastAPI(lifespan=registry.lifespan)",
+    )
+
+
+def _has_running_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

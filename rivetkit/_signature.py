@@ -81,10 +81,11 @@ def signature_of(function: Function) -> Signature:
     hints = hints_of(function)
     shape = inspect.signature(function)
     declared = list(shape.parameters.values())[1:]
+    _check_shape(function, shape)
     if "return" not in hints:
         raise InvalidActor(
-            f"{where} does not say what it returns. Clients decode the result by that type: "
-            f"write `-> None` or the type of the result."
+            f"{where} does not say what it returns, and results are checked by their type: "
+            f"write `-> None` or the type of the result"
         )
     return Signature(
         name=function.__name__,
@@ -93,6 +94,16 @@ def signature_of(function: Function) -> Signature:
         result_type=hints["return"],
         shape=shape.replace(parameters=declared),
     )
+
+
+def _check_shape(function: Function, shape: inspect.Signature) -> None:
+    where = function.__qualname__
+    if not shape.parameters:
+        raise InvalidActor(f"{where} takes no self: write `def {function.__name__}(self)`")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise InvalidActor(
+            f"{where} yields, but a call has one answer: return a list, or broadcast each item as an event"
+        )
 
 
 def hints_of(function: Function) -> dict[str, object]:

@@ -53,7 +53,17 @@ def failure(target: str, issues: Iterable[Issue], message: str | None = None) ->
     """The one error for values that do not fit."""
     listed = list(issues)
     metadata = {"target": target, "issues": listed}
-    return ValidationError("actor", "validation_error", message or f"Invalid {target}", metadata=metadata)
+    shown = message or f"Invalid {target}{_first(listed)}"
+    return ValidationError("actor", "validation_error", shown, metadata=metadata)
+
+
+def _first(issues: list[Issue]) -> str:
+    """The first finding, for people; programs read the metadata."""
+    if not issues:
+        return ""
+    path = ".".join(map(str, cast("list[object]", issues[0]["path"])))
+    more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""
+    return f": {path + ': ' if path else ''}{issues[0]['message']}{more}"
 
 
 def issue(path: Iterable[object], message: str, kind: str) -> Issue:

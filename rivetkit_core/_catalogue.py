@@ -406,7 +406,7 @@ CATALOGUE: dict[str, ErrorSpec] = {
         "incoming_too_long",
         400,
         True,
-        "Incoming message too long",
+        "Incoming message too long: it exceeds max_incoming_message_size of the actor",
     ),
     "message.outgoing_too_long": ErrorSpec(
         "message",

@@ -11,7 +11,5 @@ async def calls(client: Client) -> None:
     await room.action(ChatRoom.post, timeout=3.0)("options come first, arguments second")
     print(message.text, await room.resolve())
 
-    plain = await client.get_or_create_by_name("chatRoom", ["org-1", "general"]).call_by_name(
-        "post", "untyped"
-    )
-    print(plain)  # plain data, typed object
+    by_name = client.get_or_create_by_name("chatRoom", ["org-1", "general"], params={"name": "Bob"})
+    print(await by_name.call_by_name("post", "untyped"))  # plain data, typed object

@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from rivetkit import Actor, Conn, Event, Registry, UserError, action, actor, create_state
 
 KEPT_MESSAGES = 200
+MAX_LENGTH = 4000
 
 
 class Message(BaseModel):
@@ -22,6 +23,8 @@ class RoomState(BaseModel):
 
 class Member(BaseModel):
     """Connection parameters: who is calling, validated before anything of the room runs."""
+
+    model_config = ConfigDict(str_strip_whitespace=True)
 
     name: str = Field(min_length=1, max_length=40)
 
@@ -43,9 +46,12 @@ class ChatRoom(Actor):
     @action
     async def post(self, text: str) -> Message:
         """Add a message and show it to everybody in the room."""
-        if not text.strip():
+        text = text.strip()
+        if not text:
             raise UserError("say something", code="empty_message")
-        message = Message(author=self.conn.params.name, text=text.strip(), at=self.ctx.now())
+        if len(text) > MAX_LENGTH:
+            raise UserError(f"at most {MAX_LENGTH} characters, not {len(text)}", code="message_too_long")
+        message = Message(author=self.conn.params.name, text=text, at=self.ctx.now())
         self.state.messages.append(message)
         del self.state.messages[:-KEPT_MESSAGES]
         self.posted.broadcast(message)

@@ -4,15 +4,40 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-Event = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
 
-HTML = (Path(__file__).parent / "page.html").read_bytes()
+WEB = Path(__file__).parent / "web"
+FILES = {
+    "/": ("index.html", "text/html"),
+    "/style.css": ("style.css", "text/css"),
+    "/room.js": ("room.js", "text/javascript"),
+    "/actor.js": ("actor.js", "text/javascript"),
+}
+# Only our own files run, so that markup in a message could do nothing even if it got into the document.
+POLICY = "default-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 async def page(
-    scope: Event, receive: Callable[[], Awaitable[Event]], send: Callable[[Event], Awaitable[None]]
+    scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
 ) -> None:
-    found = scope["type"] == "http" and scope["path"] == "/"
-    headers = [(b"content-type", b"text/html; charset=utf-8" if found else b"text/plain; charset=utf-8")]
-    await send({"type": "http.response.start", "status": 200 if found else 404, "headers": headers})
-    await send({"type": "http.response.body", "body": HTML if found else b"not found\n"})
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    found = FILES.get(scope["path"])
+    status, kind, body = 404, "text/plain", b"not found\n"
+    if found is not None:
+        status, kind, body = 200, found[1], (WEB / found[0]).read_bytes()
+    headers = {
+        "content-type": f"{kind}; charset=utf-8",
+        "cache-control": "no-cache",
+        "content-security-policy": POLICY,
+        "x-content-type-options": "nosniff",
+    }
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

@@ -1,5 +1,9 @@
-"""Serve the counter on http://127.0.0.1:6420 until Ctrl-C."""
+"""Serve the counter until Ctrl-C: ``python -m examples.counter [--port 6420]``."""
+
+import argparse
 
 from examples.counter.app import registry
 
-registry.run()
+parser = argparse.ArgumentParser(prog="counter", description="A durable counter.")
+parser.add_argument("--port", type=int, default=6420, help="port to listen on (default: %(default)s)")
+registry.run(port=parser.parse_args().port)

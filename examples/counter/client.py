@@ -1,13 +1,14 @@
-"""Talk to a running counter: ``python -m examples.counter.client``."""
+"""Talk to a running counter: ``python -m examples.counter.client [URL]``."""
 
 import asyncio
+import sys
 
 from examples.counter.app import Counter
 from rivetkit import Client
 
 
-async def main() -> None:
-    async with Client("http://127.0.0.1:6420") as client:
+async def main(endpoint: str) -> None:
+    async with Client(endpoint) as client:
         counter = client.get_or_create(Counter, "global")
         async with counter.connect() as conn, conn.events(Counter.changed) as changed:
             print("now", await conn.call(Counter.increment, 5))
@@ -17,4 +18,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:6420"))

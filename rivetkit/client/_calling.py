@@ -8,15 +8,45 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec
 
 from typing_extensions import TypeVar
 
+from rivetkit._references import ActionRef, EventRef
 from rivetkit.client._payload import decode_value, encode_value
 
 if TYPE_CHECKING:
     from rivetkit._contract import Contract
-    from rivetkit._references import ActionRef
 
 A = TypeVar("A", bound="Contract")
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def require_action(ref: object) -> None:
+    """Refuse what is no reference to an action, before anything is sent.
+
+    Raises:
+        TypeError: It is a name, a method of an instance, or an event.
+    """
+    if isinstance(ref, ActionRef):
+        return
+    if isinstance(ref, str):
+        raise TypeError(
+            f"an action is named by its class, as in Room.post; by name use call_by_name({ref!r})"
+        )
+    raise TypeError(f"an action is named by its class, as in Room.post, not by {ref!r}")
+
+
+def require_event(ref: object) -> None:
+    """Refuse what is no reference to an event.
+
+    Raises:
+        TypeError: It is a name, or an action.
+    """
+    if isinstance(ref, EventRef):
+        return
+    if isinstance(ref, str):
+        raise TypeError(
+            f"an event is named by its class, as in Room.posted; by name use events_by_name({ref!r})"
+        )
+    raise TypeError(f"an event is named by its class, as in Room.posted, not by {ref!r}")
 
 
 class CallsActions(ABC, Generic[A]):
@@ -36,7 +66,7 @@ class CallsActions(ABC, Generic[A]):
             RivetError: What the actor answered, or a ``client.*`` error if no answer came.
             ValidationError: An argument or the result does not fit its declared type.
         """
-        return ref.decode_output(await self._invoke(ref.name, ref.encode_args(*args, **kwargs), None))
+        return await self.action(ref)(*args, **kwargs)
 
     def action(
         self, ref: ActionRef[A, P, R], /, *, timeout: float | None = None
@@ -47,6 +77,8 @@ class CallsActions(ABC, Generic[A]):
             ref: The action.
             timeout: Seconds to wait for the answer; the client's default if None, ``math.inf`` for no limit.
         """
+
+        require_action(ref)
 
         async def bound(*args: P.args, **kwargs: P.kwargs) -> R:
             return ref.decode_output(await self._invoke(ref.name, ref.encode_args(*args, **kwargs), timeout))

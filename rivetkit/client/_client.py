@@ -219,21 +219,30 @@ def key_of(key: Key) -> ActorKey:
     """A key as an ordered list of strings.
 
     Raises:
-        TypeError: A part is not a string.
+        TypeError: It is something else; nothing is converted, so that 1 and "1" cannot be mixed up.
     """
-    parts = (key,) if isinstance(key, str) else tuple(key)
-    for part in cast("tuple[object, ...]", parts):
+    if isinstance(key, str):
+        return (key,)
+    given = cast("object", key)
+    if isinstance(given, bytes) or not isinstance(given, Sequence):
+        raise TypeError(f"an actor key is a string or a list of strings, not {given!r}")
+    for part in cast("Sequence[object]", given):
         if not isinstance(part, str):
-            raise TypeError(f"an actor key consists of strings, not {part!r}")
-    return parts
+            raise TypeError(f"an actor key consists of strings, not {part!r}: write {str(part)!r}")
+    return tuple(key)
 
 
 def name_of(cls: type[Contract]) -> str:
     """What the actor is called on the wire.
 
     Raises:
-        TypeError: The class is a contract, which does not say which actor it describes.
+        TypeError: The class is a contract, which does not say which actor it describes; or it is no class.
     """
+    given = cast("object", cls)
+    if isinstance(given, str):
+        raise TypeError(f"an actor is named by its class; by name use get_or_create_by_name({given!r}, key)")
+    if not isinstance(given, type):
+        raise TypeError(f"an actor is named by its class, not by {given!r}")
     if issubclass(cls, Actor):
         return wire_name(cls)
     name = getattr(cls, "__rivet_name__", None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from typing_extensions import TypeVar
 
 from rivetkit.client._bounds import bounded
-from rivetkit.client._calling import CallsActions
+from rivetkit.client._calling import CallsActions, require_event
 from rivetkit.client._live import LiveConnection
 from rivetkit.client._payload import decode_event, encode_params
 from rivetkit.client._scope import ClientScope
@@ -108,6 +108,7 @@ class ActorConnection(CallsActions[A]):
             when_full: ``fail`` ends the stream with ``client.reader_too_slow``, after the events that are
                 held; ``drop_oldest`` and ``drop_newest`` lose events.
         """
+        require_event(ref)
         return EventStream(self._live, EventBuffer(ref.name, buffer, when_full), ref.decode_args)
 
     def events_by_name(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from rivetkit_core.errors import error
 from rivetkit_core.wire.gateway_url import Endpoint, parse_endpoint
@@ -79,6 +79,9 @@ class Settings:
             namespace=namespace or _variable("RIVET_NAMESPACE") or parsed.namespace or "default",
             token=token or _variable("RIVET_TOKEN") or parsed.token,
         )
+        if encoding not in get_args(EncodingName):
+            reason = f"encoding is {encoding!r}; it is 'bare', 'cbor' or 'json'"
+            raise error("validation.invalid_input", reason=reason)
         chosen_pool = pool or _variable("RIVET_POOL") or "default"
         return cls(gateway, chosen_pool, Encoding(encoding), dict(headers or {}))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, runtime_checkable
 from typing_extensions import TypeVar
 
 from rivetkit.client._bounds import bounded
-from rivetkit.client._calling import CallsActions
+from rivetkit.client._calling import CallsActions, require_action
 from rivetkit.client._connection import ActorConnection
 from rivetkit.client._payload import encode_params
 from rivetkit.client._retry import repeat_between_lives
@@ -58,6 +58,7 @@ class ActorHandle(CallsActions[A]):
             timeout: Seconds to wait for the answer; the client's default if None, ``math.inf`` for no limit.
             params: Connection parameters of this call, instead of the handle's.
         """
+        require_action(ref)
         handle = self if params is UNCHANGED else self._with_params(params)
 
         async def bound(*args: P.args, **kwargs: P.kwargs) -> R:

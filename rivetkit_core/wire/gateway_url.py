@@ -85,13 +85,17 @@ def parse_endpoint(url: str) -> Endpoint:
         RivetError: ``validation.invalid_input`` for a URL that is not http(s), has a query string or a
             fragment, or a token without a namespace.
     """
+    if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
+        raise _invalid(f"endpoint is {url!r}; it must be a URL such as 'http://127.0.0.1:6420'")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as failure:
         raise _invalid(f"endpoint: {failure}") from failure
     if parts.scheme not in ("http", "https") or not host:
-        raise _invalid("endpoint must start with http:// or https:// and name a host")
+        raise _invalid(
+            f"endpoint is {_shown(url)!r}; it must be like 'http://127.0.0.1:6420', with http:// or https://"
+        )
     if parts.query or parts.fragment or "?" in url or "#" in url:
         raise _invalid("endpoint must not have a query string or a fragment")
     namespace, token = unquote(parts.username or ""), unquote(parts.password or "")
@@ -99,6 +103,11 @@ def parse_endpoint(url: str) -> Endpoint:
         raise _invalid("endpoint has a token but no namespace")
     address = parts.netloc.rpartition("@")[2]
     return Endpoint(f"{parts.scheme}://{address}{parts.path.rstrip('/')}", namespace or None, token or None)
+
+
+def _shown(url: str) -> str:
+    """The endpoint for a message, without the token it may hold."""
+    return f"...@{url.rpartition('@')[2]}" if "@" in url else url
 
 
 def direct_url(base: str, actor_id: str, path: str = "", token: str | None = None) -> str:

@@ -15,8 +15,8 @@ const { chromium } = createRequire(new URL("../interop/package.json", import.met
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
 const tabs = new Map();
 
-async function open({ url, timeout }) {
-  const context = await browser.newContext();
+async function open({ url, window, timeout }) {
+  const context = await browser.newContext(window);
   const page = await context.newPage();
   const tab = tabs.size + 1;
   tabs.set(tab, page);
@@ -43,6 +43,7 @@ const operations = {
       .filter({ hasText: request.text })
       .first()
       .waitFor({ state: "visible", timeout: request.timeout }),
+  waitGone: (request) => element(request).first().waitFor({ state: "hidden", timeout: request.timeout }),
   count: (request) => element(request).count(),
   evaluate: ({ tab, expression }) => tabs.get(tab).evaluate(expression),
   reload: async ({ tab, timeout }) => {

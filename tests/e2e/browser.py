@@ -58,9 +58,13 @@ class Browser:
     ) -> None:
         await self._node.__aexit__(kind, error, trace)
 
-    async def open(self, url: str) -> Tab:
-        """Open a page in a tab with storage of its own and wait until it has loaded."""
-        number = cast("int", await _request(self._node, "open", url=url))
+    async def open(self, url: str, *, width: int = 1280, height: int = 720, scale: float = 1.0) -> Tab:
+        """Open a page in a tab with storage of its own and wait until it has loaded.
+
+        ``width`` and ``height`` are CSS pixels; ``scale`` is how many of an image's pixels make one.
+        """
+        window = {"viewport": {"width": width, "height": height}, "deviceScaleFactor": scale}
+        number = cast("int", await _request(self._node, "open", url=url, window=window))
         tab = Tab(self._node, number)
         self._tabs[number] = tab
         tab.problems.extend(self._early.pop(number, ()))
@@ -108,6 +112,10 @@ class Tab:
     async def wait_text(self, selector: str, text: str, *, timeout: float = PAGE_TIMEOUT) -> None:
         """Wait until a visible element that matches contains ``text``; seconds."""
         await self._request("waitText", selector=selector, text=text, timeout=timeout)
+
+    async def wait_gone(self, selector: str, *, timeout: float = PAGE_TIMEOUT) -> None:
+        """Wait until no visible element matches; seconds."""
+        await self._request("waitGone", selector=selector, timeout=timeout)
 
     async def evaluate(self, expression: str) -> object:
         """Evaluate JavaScript in the page and return its JSON value."""

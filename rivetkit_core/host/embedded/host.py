@@ -139,7 +139,7 @@ class EmbeddedHost:
                     continue  # somebody else was faster: look again
                 return made
             if row is None:
-                raise error("actor.not_found")
+                raise error("actor.not_found", _missing(target))
             destruction = self._destroying.get(row.actor_id)
             if destruction is None:
                 return Placement(row)
@@ -305,3 +305,9 @@ def check_key(key: ActorKey) -> None:
         raise error("api.bad_request", reason="the key holds a lone surrogate") from None
     if size > actor_key.MAX_SERIALIZED:
         raise error("actor.key_too_large", size=size, limit=actor_key.MAX_SERIALIZED)
+
+
+def _missing(target: Target) -> str:
+    if isinstance(target, ById):
+        return f"There is no actor with the id {target.actor_id!r}"
+    return f"There is no actor {target.name!r} with the key {list(target.key)}; get_or_create makes one"

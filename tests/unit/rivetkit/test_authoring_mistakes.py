@@ -1,8 +1,8 @@
 """Every mistake is found at registration and answered with what to write instead."""
 
 import pickle
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel, Field
@@ -17,6 +17,7 @@ from rivetkit import (
     RivetError,
     Stub,
     action,
+    actor,
     create_state,
 )
 from rivetkit._compiler import compile_actor
@@ -52,6 +53,33 @@ class MissingName(Actor):
 class MissingActionName(Actor):
     @action
     async def go(self, value: "Nowhere") -> None: ...  # pyright: ignore[reportUndefinedVariable, reportUnknownParameterType]  # noqa: F821
+
+
+class UnmadeEvent(Actor):
+    changed = Event[int]
+
+
+def selfless() -> None: ...
+
+
+class NoSelf(Actor):
+    go = action(cast("Callable[[Any], None]", selfless))
+
+
+class Yields(Actor):
+    @action
+    async def go(self) -> AsyncIterator[int]:
+        yield 1
+
+
+class UnknownDurability(Actor):
+    @action(durability="safe")  # pyright: ignore[reportArgumentType]  # the point of the test
+    async def go(self) -> None: ...
+
+
+class NoTime(Actor):
+    @action(timeout=0)
+    async def go(self) -> None: ...
 
 
 class TwiceNamed(Actor):
@@ -297,6 +325,11 @@ class UntypedEvent(Actor):
         (Unkept, "Unkept does not implement the action 'go' of its contract Promise"),
         (Undecorated, "Undecorated.go overrides an action but is none itself"),
         (RemoteBase, "RemoteBase is a stub"),
+        (UnmadeEvent, "UnmadeEvent.changed is a type, not a declaration: write `changed = Event[int]()`"),
+        (NoSelf, "selfless takes no self: write `def selfless(self)`"),
+        (Yields, "Yields.go yields, but a call has one answer: return a list"),
+        (UnknownDurability, "UnknownDurability.go has durability='safe'; it is 'throttled' or 'strict'"),
+        (NoTime, "NoTime.go has timeout=0; it is a number of seconds above 0"),
         (EmptyName, "EmptyName.go has an empty name"),
         (UntypedEvent, "UntypedEvent.changed does not say what it carries"),
     ],
@@ -313,6 +346,45 @@ def test_something_else_than_an_actor_is_refused() -> None:
         compile_actor(Opaque)  # pyright: ignore[reportArgumentType]  # the point of the test
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        pytest.param(NearMiss(), "write NearMiss, not NearMiss()", id="instance"),
+        pytest.param([NearMiss], "write Registry(*actors), not Registry(actors)", id="list"),
+        pytest.param("room", "'room' is not an actor class", id="name"),
+    ],
+)
+def test_something_else_than_a_class_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(InvalidActor) as caught:
+        compile_actor(given)
+    assert message in caught.value.message
+
+
+def test_names_are_given_by_keyword() -> None:
+    decorate: Any = action
+    with pytest.raises(TypeError, match=r"write `@action\(name='go'\)`"):
+        decorate("go")
+    decorate = actor
+    with pytest.raises(TypeError, match=r"write `@actor\(name='room'\)`"):
+        decorate("room")
+
+
+def test_only_methods_are_actions() -> None:
+    decorate: Any = action
+    with pytest.raises(TypeError, match="goes on a method that takes self"):
+        decorate(staticmethod(len))
+
+
+def test_only_actors_have_options() -> None:
+    decorate: Any = actor
+    with pytest.raises(InvalidActor, match=r"write `class Opaque\(Actor\)`"):
+        decorate(Opaque)
+
+
+def test_an_action_has_a_timeout_of_its_own() -> None:
+    assert compile_actor(Timed).actions["go"].timeout == 2.5
+
+
 def test_a_mistake_has_the_catalogued_identity() -> None:
     with pytest.raises(RivetError) as caught:
         compile_actor(NearMiss)
@@ -322,6 +394,11 @@ def test_a_mistake_has_the_catalogued_identity() -> None:
 def test_a_mistake_survives_pickling() -> None:
     copied = pickle.loads(pickle.dumps(InvalidActor("write this instead")))
     assert (type(copied), copied.message) == (InvalidActor, "write this instead")
+
+
+class Timed(Actor):
+    @action(timeout=2.5)
+    async def go(self) -> None: ...
 
 
 class Own(Actor):

@@ -56,7 +56,7 @@ class Manager:
                 await self._host.destroy(unquote(actor_id))
                 return {}
             case _:
-                raise error("api.not_found")
+                raise error("api.not_found", f"There is no route {head.method} {head.path} on this server")
 
     async def _find(self, params: Mapping[str, str]) -> Json:
         ids = params.get("actor_ids")
@@ -108,7 +108,7 @@ class Manager:
         if namespace is None:
             raise error("api.bad_request", reason="missing field `namespace`")
         if namespace != self._host.namespace:
-            raise error("namespace.not_found")
+            raise error("namespace.not_found", f"This server has no namespace {namespace!r}")
 
 
 def _query(text: str) -> dict[str, str]:

@@ -53,7 +53,7 @@ def to_target(parsed: DirectTarget | QueryTarget, namespace: str) -> Target:
     if isinstance(parsed, DirectTarget):
         return ById(parsed.actor_id)
     if parsed.namespace != namespace:
-        raise error("namespace.not_found")
+        raise error("namespace.not_found", f"This server has no namespace {parsed.namespace!r}")
     return ByKey(parsed.name, parsed.key, create=parsed.create, input=parsed.input, region=parsed.region)
 
 

@@ -1,0 +1,1 @@
+"""The examples and the documentation, run the way a reader would."""
