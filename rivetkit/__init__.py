@@ -11,32 +11,72 @@ from rivetkit._context import Context
 from rivetkit._contract import Contract
 from rivetkit._event import Emitter, Event
 from rivetkit._references import ActionRef, EventRef, InitialRef, Input, Ref
+from rivetkit._registry import Registry
 from rivetkit._state import Initial, create_state
 from rivetkit._stub import LiveStub, NotConnected, Stub, Subscription
-from rivetkit_core.errors import RivetError, UserError, ValidationError
+from rivetkit.client import (
+    ActorConnection,
+    ActorHandle,
+    Client,
+    ConnectionStatus,
+    EventStream,
+    SyncActorConnection,
+    SyncActorHandle,
+    SyncClient,
+    SyncEventStream,
+)
+from rivetkit_core.errors import (
+    ActionTimedOut,
+    ActorNotFound,
+    ConnectionLost,
+    Forbidden,
+    Overloaded,
+    RivetError,
+    StorageError,
+    UserError,
+    ValidationError,
+)
+from rivetkit_core.host.embedded.server import ServeError
 
 __all__ = [
     "Action",
     "ActionGroup",
     "ActionRef",
+    "ActionTimedOut",
     "Actor",
+    "ActorConnection",
+    "ActorHandle",
+    "ActorNotFound",
     "ActorOptions",
+    "Client",
     "Conn",
+    "ConnectionLost",
+    "ConnectionStatus",
     "Context",
     "Contract",
     "Emitter",
     "Event",
     "EventRef",
+    "EventStream",
+    "Forbidden",
     "Initial",
     "InitialRef",
     "Input",
     "InvalidActor",
     "LiveStub",
     "NotConnected",
+    "Overloaded",
     "Ref",
+    "Registry",
     "RivetError",
+    "ServeError",
+    "StorageError",
     "Stub",
     "Subscription",
+    "SyncActorConnection",
+    "SyncActorHandle",
+    "SyncClient",
+    "SyncEventStream",
     "UserError",
     "ValidationError",
     "action",

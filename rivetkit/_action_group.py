@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast, overload
 from typing_extensions import TypeVar
 
 from rivetkit._action import Action
+from rivetkit._stub import Stub
 
 if TYPE_CHECKING:
     from rivetkit._contract import Contract
@@ -34,6 +35,8 @@ class ActionGroup(Generic[A]):
         @actor
         class Room(Actor):
             users = Users()
+
+    Groups are called by reference; a stub has none of them.
 
     Pyright takes a group inside a group for a circular definition when both name an actor that comes later
     in the same module; write such groups in a module of their own and import the actor for type checking.
@@ -57,6 +60,8 @@ class ActionGroup(Generic[A]):
     def __get__(self, instance: None, owner: type[ActionGroup[A]], /) -> type[Self]: ...
     @overload
     def __get__(self, instance: None, owner: type[A], /) -> type[Self]: ...
+    @overload
+    def __get__(self, instance: Stub, owner: Any, /) -> None: ...
     @overload
     def __get__(self, instance: A, owner: Any, /) -> Self: ...
     @overload

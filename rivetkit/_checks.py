@@ -21,6 +21,7 @@ from rivetkit._event import Event
 from rivetkit._members import (
     Member,
     actions,
+    attribute,
     authored_bases,
     events,
     groups,
@@ -28,10 +29,10 @@ from rivetkit._members import (
     members,
     raw_annotation,
 )
-from rivetkit._signature import nested_types, signature_of
+from rivetkit._signature import hints_of, nested_types, signature_of
 from rivetkit._state import Initial
 from rivetkit._stub import Stub
-from rivetkit._validation import resolve
+from rivetkit._validation import UNSET, resolve
 
 HOOK_ARGUMENTS = {
     "create_vars": 0,
@@ -146,7 +147,7 @@ def _check_override(cls: type[Actor], member: Member) -> None:
 def _check_annotated_declarations(cls: type[Actor]) -> None:
     for base in authored_bases(cls):
         for name, written in inspect.get_annotations(base).items():
-            if name in RESERVED or name in vars(base):
+            if name in RESERVED or attribute(cls, name) is not UNSET:
                 continue
             kind = _declaration(written, base)
             if kind is not None:
@@ -233,7 +234,7 @@ def _check_untyped_connections(cls: type[Actor]) -> None:
         hook = getattr(cls, name)
         if hook is getattr(Actor, name):
             continue
-        hints = typing.get_type_hints(hook)
+        hints = hints_of(hook)
         parameter = list(inspect.signature(hook).parameters)[1]
         expected: object = hints.get(parameter, object)
         if not any(expected == loose for loose in _LOOSE):

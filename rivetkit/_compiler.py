@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import typing
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from pydantic import ValidationError as Misfit
@@ -65,7 +66,7 @@ def compile_actor(cls: type[Actor], *, client_factory: ClientFactory | None = No
 def _state(cls: type[Actor]) -> StateBlueprint | None:
     declared = annotation(cls, "state")
     if declared is None:
-        if attribute(cls, "state") is not None:
+        if attribute(cls, "state") is not UNSET:
             raise InvalidActor(f"{cls.__name__}.state has no type: write `state: int = 0`, with its own type")
         return None
     adapter = checked_adapter(declared, f"{cls.__name__}.state")
@@ -93,7 +94,7 @@ def _maker(cls: type[Actor], declared: object, adapter: Adapter) -> Callable[[],
     slot = attribute(cls, "state")
     default = slot.default if isinstance(slot, StateSlot) else UNSET
     if default is not UNSET:
-        make: Callable[[], object] = lambda: copy.deepcopy(default)  # noqa: E731 - a closure over the default
+        make: Callable[[], object] = partial(copy.deepcopy, default)
     else:
         make = cast("Callable[[], object]", typing.get_origin(declared) or declared)
     try:
@@ -134,14 +135,14 @@ def _connections(cls: type[Actor]) -> tuple[Adapter, Adapter]:
 def _default_vars(cls: type[Actor]) -> object:
     default = attribute(cls, "vars")
     made_by_hook = cls.create_vars is not Actor.create_vars
-    if default is None and not made_by_hook:
+    if default is UNSET and not made_by_hook:
         declared = annotation(cls, "vars")
         if declared is not None and declared is not type(None):
             raise InvalidActor(
                 f"Nothing makes the vars of {cls.__name__}: write `async def create_vars(self) -> "
                 f"{_type_name(declared)}`, or give `vars` a default"
             )
-    return UNSET if default is None else default
+    return default
 
 
 def _accepts_none(adapter: Adapter) -> bool:

@@ -19,7 +19,7 @@ from rivetkit._contract import Contract
 from rivetkit._event import Event
 from rivetkit._signature import Function, nested_types
 from rivetkit._state import Initial
-from rivetkit._validation import resolve
+from rivetkit._validation import UNSET, resolve
 from rivetkit_core.config import Durability
 
 K = TypeVar("K")
@@ -115,9 +115,9 @@ def narrowed(value: object, kind: type[K]) -> K | None:
     return value if isinstance(value, kind) else None
 
 
-def attribute(cls: type[object], name: str) -> object | None:
-    """What authors assigned to ``name``, unbound; None if nobody did."""
-    return next((vars(base)[name] for base in authored_bases(cls) if name in vars(base)), None)
+def attribute(cls: type[object], name: str) -> object:
+    """What authors assigned to ``name``, unbound; ``UNSET`` if nobody did."""
+    return next((vars(base)[name] for base in authored_bases(cls) if name in vars(base)), UNSET)
 
 
 def raw_annotation(cls: type[object], name: str) -> tuple[object, type[object]] | None:

@@ -78,7 +78,7 @@ def signature_of(function: Function) -> Signature:
         InvalidActor: A parameter or the result cannot travel, or is not annotated.
     """
     where = function.__qualname__
-    hints = _hints(function, where)
+    hints = hints_of(function)
     shape = inspect.signature(function)
     declared = list(shape.parameters.values())[1:]
     if "return" not in hints:
@@ -95,13 +95,19 @@ def signature_of(function: Function) -> Signature:
     )
 
 
-def _hints(function: Function, where: str) -> dict[str, object]:
+def hints_of(function: Function) -> dict[str, object]:
+    """Annotations of a method, resolved.
+
+    Raises:
+        InvalidActor: One names something that does not exist at module level.
+    """
     try:
         return typing.get_type_hints(function, localns=_enclosing_types(function), include_extras=True)
     except NameError as missing:
         raise InvalidActor(
-            f"{where} has an annotation that cannot be resolved: {missing.name!r} is not defined at module "
-            f"level. Move it out of the function, or out of `if TYPE_CHECKING`, to the top of the module."
+            f"{function.__qualname__} has an annotation that cannot be resolved: {missing.name!r} is "
+            f"not defined at module level. Move it out of the function, or out of "
+            f"`if TYPE_CHECKING`, to the top of the module."
         ) from missing
 
 

@@ -35,7 +35,8 @@ _ANYTHING: Adapter = TypeAdapter(Any)
 
 def adapter_for(annotation: object) -> Adapter:
     """Build the validator and serializer of a type; pydantic's schema errors pass through."""
-    return TypeAdapter(annotation)
+    adapter: Adapter = TypeAdapter(cast("Any", annotation))
+    return adapter
 
 
 def resolve(annotation: object, module: str, names: Mapping[str, object] | None = None) -> object:
@@ -165,6 +166,25 @@ def load(data: bytes, adapter: Adapter, target: str) -> object:
         ValidationError: It is not CBOR, or does not fit the declared type.
     """
     return validate(decode(data, target), adapter, target)
+
+
+def dump_anything(value: object, target: str) -> bytes:
+    """Write a value of no declared type as CBOR: plain data, models, dataclasses.
+
+    Raises:
+        ValidationError: It holds an object that cannot travel.
+    """
+    return encode(to_plain(value, _ANYTHING, target), target)
+
+
+def load_anything(data: bytes, target: str) -> object:
+    """Read CBOR as plain data.
+
+    Raises:
+        ValidationError: It is not CBOR.
+    """
+    value = decode(data, target)
+    return None if value is UNSET else value
 
 
 def plain_metadata(value: object) -> object:

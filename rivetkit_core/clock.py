@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
+
+T = TypeVar("T")
 
 
 class Timer(Protocol):
@@ -38,7 +40,7 @@ class Bound(Protocol):
         exc: BaseException | None,
         traceback: TracebackType | None,
         /,
-    ) -> bool | None: ...
+    ) -> None: ...
 
     def expired(self) -> bool: ...
 
@@ -65,6 +67,21 @@ class Clock(Protocol):
     def timeout(self, delay: float | None) -> Bound:
         """An async context manager that cancels its block after ``delay`` seconds and raises TimeoutError."""
         ...
+
+
+async def within(clock: Clock, delay: float, work: Awaitable[T], late: Callable[[], Exception]) -> T:
+    """Await ``work``; after ``delay`` seconds cancel it and raise what ``late`` makes.
+
+    A TimeoutError of the work's own passes as it is.
+    """
+    bound = clock.timeout(delay)
+    try:
+        async with bound:
+            return await work
+    except TimeoutError:
+        if bound.expired():
+            raise late() from None
+        raise
 
 
 def time_ms(clock: Clock) -> int:

@@ -188,6 +188,11 @@ def error(identity: str, message: str | None = None, **metadata: object) -> Rive
     return rebuild(spec.group, spec.code, message, metadata or None)
 
 
+def callback_timed_out(hook: str, timeout: float) -> RivetError:
+    """A lifecycle hook exceeded its budget of ``timeout`` seconds."""
+    return error("actor.callback_timed_out", callback=hook, timeout=timeout)
+
+
 def spec_of(group: str, code: str) -> ErrorSpec | None:
     """The catalogue entry, or None for codes that authors or other SDKs made."""
     return CATALOGUE.get(f"{group}.{code}")

@@ -1,6 +1,7 @@
 import asyncio
 
 from counter import Counter
+
 from rivetkit import Client
 
 

@@ -1,4 +1,5 @@
 from counter import Counter
+
 from rivetkit import SyncClient
 
 with SyncClient("http://127.0.0.1:6420") as client:

@@ -16,10 +16,10 @@ from typing import Protocol
 from rivetkit_core.actor.factory import ActorInstance
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
-from rivetkit_core.clock import Clock
+from rivetkit_core.clock import Clock, within
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import Entropy, new_uuid
-from rivetkit_core.errors import RivetError, error
+from rivetkit_core.errors import RivetError, callback_timed_out, error
 from rivetkit_core.wire.cbor import NULL
 from rivetkit_core.wire.messages import Event
 
@@ -188,13 +188,7 @@ class Connections(Mapping[str, Connection]):
         await instance.create_conn_state(conn)
 
     async def _bounded(self, hook: str, timeout: float, work: Awaitable[None]) -> None:
-        try:
-            async with self._clock.timeout(timeout) as bound:
-                await work
-        except TimeoutError:
-            if bound.expired():
-                raise error("actor.callback_timed_out", callback=hook, timeout=timeout) from None
-            raise
+        await within(self._clock, timeout, work, lambda: callback_timed_out(hook, timeout))
 
     async def _disconnected(self, conn: Connection) -> None:
         try:

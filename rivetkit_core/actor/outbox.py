@@ -15,7 +15,7 @@ import contextlib
 import contextvars
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from rivetkit_core.actor.saver import Saver
 
@@ -40,7 +40,7 @@ class Outbox:
         return self._strict if chosen is None else chosen
 
     @contextlib.contextmanager
-    def durability(self, strict: bool | None) -> Iterator[None]:
+    def durability(self, strict: bool | None) -> Generator[None]:
         """Choose for the code inside; None keeps the actor's own choice."""
         token = _strict.set(strict)
         try:

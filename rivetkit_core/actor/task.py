@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import contextvars
 import enum
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import replace
 
 from rivetkit_core.actor.access import GatedAccess
@@ -28,9 +28,9 @@ from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
-from rivetkit_core.clock import Clock
+from rivetkit_core.clock import Clock, within
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.errors import RivetError, StorageError, error, find, masked, rebuild
+from rivetkit_core.errors import RivetError, StorageError, callback_timed_out, error, find, masked, rebuild
 from rivetkit_core.host.port import ActorAccess, ActorStorage
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
 
@@ -276,16 +276,11 @@ class ActorTask:
 
     async def _budgeted(self, name: str, args: bytes, conn: Connection, spec: ActionSpec) -> bytes:
         budget = self._config.action_timeout if spec.timeout is None else spec.timeout
-        try:
-            async with self._clock.timeout(budget) as bound:
-                return await self._instance.run_action(name, args, conn)
-        except TimeoutError:
-            if bound.expired():
-                raise error("actor.action_timed_out") from None
-            raise
+        work = self._instance.run_action(name, args, conn)
+        return await within(self._clock, budget, work, lambda: error("actor.action_timed_out"))
 
     @contextlib.contextmanager
-    def _dispatch(self, operation: str) -> Iterator[None]:
+    def _dispatch(self, operation: str) -> Generator[None]:
         """Admission, accounting and error translation around client work (4.2, 4.4)."""
         self._admit(operation)
         self._accepted += 1
@@ -393,13 +388,7 @@ class ActorTask:
             self._observer.reset()
 
     async def _bounded(self, hook: str, timeout: float, work: Awaitable[None]) -> None:
-        try:
-            async with self._clock.timeout(timeout) as bound:
-                await work
-        except TimeoutError:
-            if bound.expired():
-                raise error("actor.callback_timed_out", callback=hook, timeout=timeout) from None
-            raise
+        await within(self._clock, timeout, work, lambda: callback_timed_out(hook, timeout))
 
     def _explain(self, operation: str, failure: Exception) -> RivetError:
         known = find(failure)

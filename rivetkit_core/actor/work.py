@@ -13,7 +13,7 @@ import contextlib
 import contextvars
 import enum
 import logging
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Generator
 
 from rivetkit_core.errors import error
 
@@ -62,7 +62,7 @@ class WorkRegistry:
         return task
 
     @contextlib.contextmanager
-    def region(self) -> Iterator[None]:
+    def region(self) -> Generator[None]:
         """Count the current task as work of this actor, so that shutdown waits for it or cancels it."""
         task: asyncio.Task[object] | None = asyncio.current_task()
         if task is None:

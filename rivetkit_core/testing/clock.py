@@ -63,10 +63,10 @@ class FakeClock:
         if delay <= 0:
             await asyncio.sleep(0)
             return
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = self.call_later(delay, lambda: done.done() or done.set_result(None))
+        done = asyncio.Event()
+        timer = self.call_later(delay, done.set)
         try:
-            await done
+            await done.wait()
         finally:
             timer.cancel()
 
@@ -119,10 +119,10 @@ class _FakeBound:
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool | None:
+    ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        return await self._timeout.__aexit__(exc_type, exc, traceback)
+        await self._timeout.__aexit__(exc_type, exc, traceback)
 
     def _expire(self) -> None:
         self._timeout.reschedule(asyncio.get_running_loop().time())

@@ -187,4 +187,4 @@ def _text_keyed(items: Mapping[str, object], _immutable: bool) -> Mapping[str, o
 _LIBRARY_KEEPS_LIMITS = hasattr(cbor2.CBORDecoder, "max_depth") and hasattr(
     cbor2.CBORDecoder, "strict_hashable_types"
 )
-_REFUSE_TAGS = dict.fromkeys(_LIBRARY_TAGS, _refuse_tag)
+_REFUSE_TAGS: dict[int, Callable[[object, bool], NoReturn]] = dict.fromkeys(_LIBRARY_TAGS, _refuse_tag)

@@ -76,31 +76,25 @@ class Tagger:
             ProtocolError: It is circular or nested too deeply, holds an object no form exists for, or
                 two keys of a dict have the same text.
         """
-        if depth > MAX_DEPTH:
-            raise ProtocolError(f"circular, or nested deeper than {MAX_DEPTH}", label="value")
         match value:
             case None | bool():
                 return value
             case str():
                 return str.__str__(value)
-            case int():
-                return self._int(int(value))
+            case int() if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+                return self._integer(int(value))
             case float():
                 return self._real(float(value))
+            case _ if depth >= MAX_DEPTH:
+                raise ProtocolError(f"circular, or nested deeper than {MAX_DEPTH}", label="value")
+            case int():
+                return _big_integer(int(value))
             case list() | tuple():
                 return self._sequence(cast("Iterable[object]", value), depth)
             case dict():
                 return self._mapping(cast("Mapping[object, object]", value), depth)
             case _:
                 return self._extra(value, depth)
-
-    def _int(self, value: int) -> object:
-        if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-            return self._integer(value)
-        try:
-            return ["$BigInt", str(value)]
-        except ValueError as failure:
-            raise ProtocolError("an int has too many digits", label="value") from failure
 
     def _sequence(self, items: Iterable[object], depth: int) -> list[object]:
         tagged = [self.tag(item, depth + 1) for item in items]
@@ -133,7 +127,7 @@ class Tagger:
                 return ["$Uint8Array", base64.b64encode(value).decode()]
             case memoryview():
                 return ["$Uint8Array", base64.b64encode(cast("memoryview[int]", value).tobytes()).decode()]
-            case set() | frozenset():
+            case set() | frozenset() if depth + 1 < MAX_DEPTH:
                 members = (self.tag(item, depth + 2) for item in cast("Iterable[object]", value))
                 return ["$Set", sorted(members, key=_sort_key)]  # a set has no order, its bytes must
             case dt.datetime() if value.tzinfo is not None:
@@ -147,6 +141,13 @@ class Tagger:
                 if isinstance(value, dt.datetime):
                     reason = "a datetime without a time zone is ambiguous"
                 raise ProtocolError(reason, label="value")
+
+
+def _big_integer(value: int) -> list[object]:
+    try:
+        return ["$BigInt", str(value)]
+    except ValueError as failure:  # the interpreter bounds the digits
+        raise ProtocolError("an int has too many digits", label="value") from failure
 
 
 def revive(value: object, undefined: object, depth: int = 0) -> object:
@@ -163,10 +164,12 @@ def revive(value: object, undefined: object, depth: int = 0) -> object:
     kind = type(value)
     if kind in _LEAVES:
         return value
-    if depth > MAX_DEPTH:
-        raise ProtocolError(f"nested deeper than {MAX_DEPTH}")
     if kind is float:
         return number(cast("float", value))
+    if value is UNDEFINED:
+        return undefined
+    if depth >= MAX_DEPTH:
+        raise ProtocolError(f"nested deeper than {MAX_DEPTH}")
     if kind is list:
         return _revive_list(cast("list[object]", value), undefined, depth)
     if kind is dict:
@@ -175,8 +178,6 @@ def revive(value: object, undefined: object, depth: int = 0) -> object:
             key: item if type(item) in _LEAVES else revive(item, undefined, inner)
             for key, item in cast("dict[object, object]", value).items()
         }
-    if value is UNDEFINED:
-        return undefined
     raise ProtocolError(f"a {kind.__name__} has no meaning here")
 
 

@@ -6,13 +6,18 @@ byte strings, big ints, undefined) is given its tag, and NaN becomes null as in 
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
+import re
 from typing import NoReturn
 
 from rivetkit_core.errors import ProtocolError
 from rivetkit_core.wire import cbor
 from rivetkit_core.wire.compat import Tagger, finite, number, revive
+
+# Heads of integers beyond 53 bits and of maps with keys of any type, which JSON text would not show.
+_NEEDS_TAGS = re.compile(rb"[\x1b\x3b\xc2\xc3\xd9]")
 
 
 def cbor_to_json(data: bytes) -> str:
@@ -21,7 +26,11 @@ def cbor_to_json(data: bytes) -> str:
     Raises:
         ProtocolError: The payload is malformed.
     """
-    return dumps(_TRANSCODER.tag(cbor.decode_compat(data)))
+    tree = cbor.decode_compat(data)
+    if _NEEDS_TAGS.search(data) is None:
+        with contextlib.suppress(ProtocolError):  # the encoder itself refuses bytes, dates and NaN
+            return dumps(tree)
+    return dumps(_TRANSCODER.tag(tree))
 
 
 def json_to_cbor(text: str | bytes) -> bytes:

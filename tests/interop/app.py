@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel
 
-from rivetkit import ActionGroup, Actor, Conn, Event, Registry, UserError, action, actor, create_state
+from rivetkit import ActionGroup, Actor, Conn, Event, UserError, action, actor, create_state
 from rivetkit_core.errors import error
 
 
@@ -207,4 +207,4 @@ class Room(Actor):
         await self.conn.disconnect("bye")
 
 
-registry = Registry(Echo, Counter, Room)
+ACTORS = (Echo, Counter, Room)

@@ -1,4 +1,8 @@
-"""A server and a stock TypeScript client for each encoding."""
+"""One server for all tests, and one stock TypeScript client for each encoding and module.
+
+Starting Node takes longer than most tests do, so the event loop and the clients live as long as a module.
+Tests stay apart by using keys of their own.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,11 @@ from tests.interop.driver import Encoding, TypescriptClient
 from tests.interop.server import ServerProcess
 
 
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with ServerProcess(tmp_path_factory.mktemp("rivetkit")) as process:
@@ -23,12 +32,12 @@ def server_endpoint(server: ServerProcess) -> str:
     return server.endpoint
 
 
-@pytest.fixture(params=get_args(Encoding))
+@pytest.fixture(scope="module", params=get_args(Encoding))
 def encoding(request: pytest.FixtureRequest) -> Encoding:
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def client(server: ServerProcess, encoding: Encoding) -> AsyncIterator[TypescriptClient]:
     async with TypescriptClient(server.endpoint, encoding) as running:
         yield running
@@ -36,5 +45,5 @@ async def client(server: ServerProcess, encoding: Encoding) -> AsyncIterator[Typ
 
 @pytest.fixture
 def fresh() -> str:
-    """A key that no other test uses, since all of them share one server."""
+    """A key that no other test uses."""
     return uuid.uuid4().hex

@@ -73,7 +73,7 @@ async def test_a_bigint_or_bytes_comes_back_as_it_was(
     assert await client.get_or_create("echo", fresh).call("echo", value) == value
 
 
-@pytest.mark.parametrize("encoding", ["json", "bare"])
+@pytest.mark.parametrize("encoding", ["json", "bare"], indirect=True)
 @pytest.mark.parametrize("value", [["$Foo", 1], ["$$Foo", 1], ["$", 1], [["$BigInt", "1"]]])
 async def test_a_list_that_looks_like_a_tag_comes_back_as_it_was(
     client: TypescriptClient, fresh: str, value: object
@@ -81,7 +81,7 @@ async def test_a_list_that_looks_like_a_tag_comes_back_as_it_was(
     assert await client.get_or_create("echo", fresh).call("echo", value) == value
 
 
-@pytest.mark.parametrize("encoding", ["cbor", "bare"])
+@pytest.mark.parametrize("encoding", ["cbor", "bare"], indirect=True)
 @pytest.mark.parametrize("value", [math.inf, -math.inf])
 async def test_an_infinity_survives_cbor(client: TypescriptClient, fresh: str, value: float) -> None:
     assert await client.get_or_create("echo", fresh).call("echo", value) == value
@@ -113,7 +113,7 @@ async def test_a_datetime_is_a_date_where_the_encoding_has_one(client: Typescrip
     assert result == ("2024-01-02T12:30:15.250Z" if client.encoding == "json" else expected)
 
 
-@pytest.mark.parametrize("encoding", ["cbor", "bare"])
+@pytest.mark.parametrize("encoding", ["cbor", "bare"], indirect=True)
 async def test_a_set_is_a_set(client: TypescriptClient, fresh: str) -> None:
     assert await client.get_or_create("echo", fresh).call("union", {1, 2}, {2, 3}) == {1, 2, 3}
 
@@ -399,10 +399,10 @@ async def test_after_off_nothing_is_heard(client: TypescriptClient, fresh: str) 
 
 async def test_parameters_tell_connections_apart(client: TypescriptClient, fresh: str) -> None:
     ada = await client.get_or_create("room", fresh, params={"name": "Ada"}).connect()
-    grace = await client.get_or_create("room", fresh, params={"name": "Grëce (漢)"}).connect()
+    grace = await client.get_or_create("room", fresh, params={"name": "Grëce 漢"}).connect()
     await subscribed(ada, "said")
     await grace.call("say", "hello")
-    assert await ada.next_event() == Received("said", ({"author": "Grëce (漢)", "text": "hello"},))
+    assert await ada.next_event() == Received("said", ({"author": "Grëce 漢", "text": "hello"},))
     assert await ada.call("name") == "Ada"
 
 

@@ -22,7 +22,9 @@ def test_code_blocks_are_checked_snippets(page: Path) -> None:
 
 def test_every_snippet_is_shown_somewhere() -> None:
     shown = {block for page in PAGES for block in BLOCK.findall(page.read_text())}
-    unused = [path.name for path in (ROOT / "docs" / "snippets").glob("*.py") if path.read_text() not in shown]
+    unused = [
+        path.name for path in (ROOT / "docs" / "snippets").glob("*.py") if path.read_text() not in shown
+    ]
     assert unused == []
 
 

@@ -13,7 +13,7 @@ import errno
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -92,7 +92,7 @@ class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: the owner decides when it ends."""
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         yield
 
     def stop_accepting(self) -> None:
@@ -149,7 +149,7 @@ async def serve(
 
 
 @contextlib.asynccontextmanager
-async def _signals(stop: asyncio.Event, server: _Server) -> AsyncIterator[None]:
+async def _signals(stop: asyncio.Event, server: _Server) -> AsyncGenerator[None]:
     loop = asyncio.get_running_loop()
 
     def received() -> None:

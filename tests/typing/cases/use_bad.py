@@ -79,6 +79,7 @@ async def bad_stub(client: Client) -> None:
     stub.changed.broadcast(1)  # E: a client cannot broadcast
     Counter.changed.broadcast(1)  # E: a reference cannot broadcast
     shared = CounterStubFromActor(client.get_or_create(Counter, "global"))
+    await shared.notes.add("x")  # E: groups are called by reference
     total: str = await shared.peek()  # E: wrong result type through the stub
     print(total)
 

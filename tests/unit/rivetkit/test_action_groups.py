@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from typed_fakes import call, start
-from typed_groups import Users
 
 from rivetkit import Actor, actor
+from tests.unit.rivetkit.typed_fakes import call, start
+from tests.unit.rivetkit.typed_groups import Users
 
 
 @actor

@@ -191,6 +191,10 @@ class UntypedConnections(Actor):
     async def on_before_connect(self, params: Member) -> None: ...
 
 
+class MissingHookName(Actor):
+    async def on_before_connect(self, params: "Nowhere") -> None: ...  # pyright: ignore[reportUndefinedVariable, reportUnknownParameterType]  # noqa: F821
+
+
 class UntypedConnection(Actor):
     async def on_connect(self, conn: Conn[Member, None]) -> None: ...
 
@@ -283,6 +287,7 @@ class UntypedEvent(Actor):
         (SyncHook, "SyncHook.on_wake is a hook, and hooks are async: write `async def on_wake`"),
         (HookWithoutArgument, "HookWithoutArgument.on_connect has to accept 1 argument after self"),
         (UntypedConnections, "UntypedConnections.on_before_connect expects typed connections"),
+        (MissingHookName, "MissingHookName.on_before_connect has an annotation that cannot be resolved"),
         (UntypedConnection, "UntypedConnection.on_connect expects typed connections"),
         (NoConnState, "write `async def create_conn_state(self, params: ...) -> Member`"),
         (WrongConn, "`conn` of WrongConn is Member: write `conn: Conn[Params, State]`"),
@@ -324,6 +329,7 @@ class Own(Actor):
 
     helper: Callable[[], Coroutine[Any, Any, None]]
     limit: int = 3
+    vars: int | None = None
     other: "Nowhere"  # pyright: ignore[reportUndefinedVariable]  # noqa: F821 - the point of the test
 
     async def on_timer(self) -> None: ...

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from pydantic import BaseModel
-from typed_fakes import FakeConnection, FakeContext, ImpatientClock, admit, call, start
 
 from rivetkit import Actor, Conn, RivetError, UserError, ValidationError, action, actor
 from rivetkit._compiler import compile_actor, wire_name
 from rivetkit_core.actor.factory import ActionSpec
 from rivetkit_core.wire import cbor
+from tests.unit.rivetkit.typed_fakes import FakeConnection, FakeContext, ImpatientClock, admit, call, start
 
 if TYPE_CHECKING:
     from rivetkit.client import Client

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
-from typed_fakes import FakeConnection, FakeContext, admit, call, start
 
 from rivetkit import Actor, Context, Contract, Event, InvalidActor, ValidationError, action, actor
 from rivetkit_core.wire import cbor
+from tests.unit.rivetkit.typed_fakes import FakeConnection, FakeContext, admit, call, start
 
 
 class Place(NamedTuple):

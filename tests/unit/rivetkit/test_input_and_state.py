@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from typed_fakes import FakeContext, call, start
 
 from rivetkit import Actor, RivetError, ValidationError, action, actor, create_state
 from rivetkit_core.wire import cbor
+from tests.unit.rivetkit.typed_fakes import FakeContext, call, start
 
 
 class Message(BaseModel):

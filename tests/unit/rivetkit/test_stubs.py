@@ -6,6 +6,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import pytest
 
 from rivetkit import (
+    ActionGroup,
     ActionRef,
     Actor,
     Contract,
@@ -36,8 +37,12 @@ class CounterContract(Contract):
         raise NotImplementedError
 
 
+class Group(ActionGroup["Counter"]): ...
+
+
 class Counter(Actor):
     state: int = 0
+    group = Group()
 
     @action
     def peek(self) -> int:
@@ -87,7 +92,7 @@ def test_a_stateless_stub_has_no_stream() -> None:
     assert isinstance(CounterStub(Echo()).changed, NotConnected)
 
 
-@pytest.mark.parametrize("name", ["state", "helper", "on_wake", "ctx", "nope"])
+@pytest.mark.parametrize("name", ["state", "helper", "on_wake", "ctx", "nope", "group"])
 def test_a_stub_shows_actions_and_events_only(name: str) -> None:
     with pytest.raises(AttributeError, match=f"SharedStub has no action or event '{name}'"):
         getattr(SharedStub(Echo()), name)

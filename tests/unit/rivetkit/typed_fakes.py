@@ -11,7 +11,7 @@ from rivetkit import Actor
 from rivetkit._compiler import compile_actor
 from rivetkit._context import ClientFactory
 from rivetkit_core.actor.factory import ActorInstance
-from rivetkit_core.clock import SystemClock
+from rivetkit_core.clock import Bound, SystemClock
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.errors import error
 from rivetkit_core.wire import cbor
@@ -26,8 +26,8 @@ NULL = b"\xf6"
 class ImpatientClock(SystemClock):
     """Every deadline has already passed."""
 
-    def timeout(self, delay: float | None) -> asyncio.Timeout:
-        return super().timeout(0)
+    def timeout(self, delay: float | None) -> Bound:
+        return asyncio.timeout(0)
 
 
 @dataclass

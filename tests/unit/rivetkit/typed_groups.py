@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from rivetkit import ActionGroup, action
 
 if TYPE_CHECKING:
-    from test_action_groups import Room  # noqa: F401 - the base classes name it
+    from tests.unit.rivetkit.test_action_groups import Room  # noqa: F401 - the base classes name it
 
 
 class Bans(ActionGroup["Room"]):

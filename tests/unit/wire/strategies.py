@@ -25,8 +25,8 @@ u64 = st.integers(0, 2**64 - 1)
 i64 = st.integers(-(2**63), 2**63 - 1)
 
 _instants = st.datetimes(
-    min_value=dt.datetime(1900, 1, 1),  # hypothesis attaches the zone
-    max_value=dt.datetime(2200, 1, 1),  # the same
+    min_value=dt.datetime(1900, 1, 1),
+    max_value=dt.datetime(2200, 1, 1),
     timezones=st.just(dt.UTC),
 )
 _json_leaves = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | texts

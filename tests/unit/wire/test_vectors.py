@@ -192,21 +192,18 @@ def to_javascript(value: object) -> object:
 
 def from_description(description: object) -> object:
     """The same form, from the vector's description."""
-    match description:
-        case {"Set": list() as items, **rest} if not rest:
-            return {"Set": sorted(repr(from_description(item)) for item in cast("list[object]", items))}
-        case {"Map": list() as entries, **rest} if not rest:
-            pairs = cast("list[list[object]]", entries)
-            return {str(key).partition(":")[2]: from_description(item) for key, item in pairs}
-        case dict():
-            entries = cast("dict[str, object]", description)
-            return {key: from_description(item) for key, item in entries.items()}
-        case list():
-            return [from_description(item) for item in cast("list[object]", description)]
-        case str():
-            return _from_text(description)
-        case _:
-            raise AssertionError(description)
+    if isinstance(description, list):
+        return [from_description(item) for item in cast("list[object]", description)]
+    if isinstance(description, str):
+        return _from_text(description)
+    entries = cast("dict[str, object]", description)
+    if list(entries) == ["Set"]:
+        items = cast("list[object]", entries["Set"])
+        return {"Set": sorted(repr(from_description(item)) for item in items)}
+    if list(entries) == ["Map"]:
+        pairs = cast("list[list[object]]", entries["Map"])
+        return {str(key).partition(":")[2]: from_description(item) for key, item in pairs}
+    return {key: from_description(item) for key, item in entries.items()}
 
 
 def _from_text(description: str) -> object:
