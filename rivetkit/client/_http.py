@@ -75,21 +75,27 @@ class HttpSender:
         backoff = Backoff(self._entropy, first=0.1, longest=1.0)
         give_up = self._clock.monotonic() + REACH_BUDGET
         while True:
-            request = self._http.build_request(method, url, headers=headers, content=content)
+            request = self._build(method, url, headers, content)
             try:
                 return await self._send_unless_stale(request)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as failure:
                 delay = backoff.delay()
                 if self._clock.monotonic() + delay > give_up:
                     raise unreachable(_server(request), failure) from failure
-            except httpx.InvalidURL as failure:
-                raise error("validation.invalid_input", reason=f"endpoint: {failure}") from failure
             except httpx.HTTPError as failure:
                 raise _lost(_server(request), failure) from failure
             await self._clock.sleep(delay)
 
     async def aclose(self) -> None:
         await self._http.aclose()
+
+    def _build(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
+    ) -> httpx.Request:
+        try:
+            return self._http.build_request(method, url, headers=headers, content=content)
+        except httpx.InvalidURL as failure:
+            raise error("validation.invalid_input", reason=f"URL: {failure}") from failure
 
     async def _send_unless_stale(self, request: httpx.Request) -> httpx.Response:
         watched, began = _Watched(), self._clock.monotonic()

@@ -108,7 +108,7 @@ async def test_the_default_timeout_is_the_clients() -> None:
 async def test_a_call_between_two_lives_is_repeated(world: World, code: str) -> None:
     world.access.next_call(error(code), error(code), cbor.encode(1))
     call = await begin(world.counter.call(Counter.increment))
-    await world.clock.advance(0.075)
+    await world.clock.advance(0.1)
     assert await call == 1
     assert len(world.access.calls) == 3
 
