@@ -18,7 +18,7 @@ class ScriptedLink:
         sent: What the client sent, oldest first.
         closed: Code and reason, once either side closed.
         params: What the client connected with.
-        refuse_next: Raised by the next ``send``.
+        refuse_next: Raised by the next ``send`` of an action; subscriptions cannot be refused.
     """
 
     def __init__(self, params: bytes | None = None) -> None:
@@ -50,8 +50,8 @@ class ScriptedLink:
             self._wake.set()
 
     def send(self, message: ToServer) -> None:
-        refused, self.refuse_next = self.refuse_next, None
-        if refused is not None:
+        if self.refuse_next is not None and isinstance(message, ActionRequest):
+            refused, self.refuse_next = self.refuse_next, None
             raise refused
         if self.closed is not None:
             raise LinkClosed(*self.closed)
