@@ -34,8 +34,6 @@ async def bounded(clock: Clock, timeout: float, work: Coroutine[Any, Any, T]) ->
         if not bound.expired():
             raise
         raise timed_out(timeout) from expiry
-    finally:
-        work.close()  # a block that never began to run leaves its coroutine unstarted
 
 
 def timed_out(timeout: float) -> RivetError:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 
 import pytest
@@ -143,6 +144,27 @@ async def test_calls_made_while_disconnected_are_sent_in_order_once_connected(wo
         world.link.answer(cbor.encode(1), index=0)
         world.link.answer(cbor.encode(2), index=1)
         assert [await call for call in calls] == [1, 2]
+
+
+async def test_a_call_made_before_a_broken_link_is_noticed_goes_to_the_next_one(world: World) -> None:
+    async with world.connected() as conn:
+        world.link.lose()
+        call = await begin(conn.call(Counter.increment, 3))
+        assert [cbor.decode(request.args) for request in world.link.requests] == [[3]]
+        world.link.answer(cbor.encode(3))
+        assert await call == 3
+
+
+async def test_a_failure_that_races_a_cancellation_is_not_reported_as_unseen(world: World) -> None:
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    async with world.connected() as conn:
+        call = await begin(conn.call(Counter.increment))
+        conn.on_status_change(lambda _: call.cancel())
+        await world.lose(1011, "auth.forbidden")
+        assert call.cancelled()
+    gc.collect()
+    assert reported == []
 
 
 async def test_a_call_that_waits_for_the_connection_times_out(world: World) -> None:

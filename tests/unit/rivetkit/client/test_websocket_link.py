@@ -183,6 +183,26 @@ async def test_sending_never_waits_and_is_bounded() -> None:
         await link.close()
 
 
+async def test_what_was_sent_makes_room_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rivetkit.client._link.MAX_BACKLOG_BYTES", 1000)
+
+    async def acknowledge(socket: ServerConnection) -> None:
+        async for _ in socket:
+            await socket.send(Codec(Encoding.BARE).encode_to_client(INIT))
+
+    request = ActionRequest(1, "go", b"\x59\x01\x2c" + bytes(300))
+    async with playing(acknowledge) as peer:
+        link = await peer.open()
+        for _ in range(10):
+            link.send(request)
+            await link.receive()
+        for _ in range(3):
+            link.send(request)
+        with pytest.raises(Overloaded):
+            link.send(request)
+        await link.close()
+
+
 async def test_a_subscription_that_cannot_be_queued_gives_the_link_up() -> None:
     async with playing(silent) as peer:
         link = await peer.open()
