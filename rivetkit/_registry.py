@@ -36,6 +36,7 @@ log = logging.getLogger("rivetkit.registry")
 MEMORY = ":memory:"
 """As ``data_dir``: keep nothing on disk."""
 
+_SWITCH_INTERVAL = 0.0005
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Synchronous = Literal["normal", "full"]
@@ -194,6 +195,9 @@ class Registry:
             level = os.environ.get("RIVET_LOG_LEVEL", "INFO").upper()
             logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
             logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        # The store commits on a thread of its own; with the default of 5 ms it would starve while the event
+        # loop is busy, and every strict reply with it.
+        sys.setswitchinterval(_SWITCH_INTERVAL)
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 serving = self.serve(

@@ -394,9 +394,9 @@ CATALOGUE: dict[str, ErrorSpec] = {
         True,
         "A query-backed URL carries its token in rvt-token, not behind @",
     ),
-    "guard.shutting_down": ErrorSpec(
+    "guard.service_unavailable": ErrorSpec(
         "guard",
-        "shutting_down",
+        "service_unavailable",
         503,
         True,
         "The server is shutting down",

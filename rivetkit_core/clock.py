@@ -69,8 +69,8 @@ class Clock(Protocol):
         ...
 
 
-async def within(clock: Clock, delay: float, work: Awaitable[T], late: Callable[[], Exception]) -> T:
-    """Await ``work``; after ``delay`` seconds cancel it and raise what ``late`` makes.
+async def within(clock: Clock, delay: float | None, work: Awaitable[T], late: Callable[[], Exception]) -> T:
+    """Await ``work``; after ``delay`` seconds (None: never) cancel it and raise what ``late`` makes.
 
     A TimeoutError of the work's own passes as it is.
     """

@@ -54,7 +54,7 @@ class ActorConfig:
             if field.name == "durability":
                 _require_choice(field.name, value)
             elif isinstance(field.default, (float, int)) or field.name == "on_destroy_timeout":
-                _require_positive(field.name, value)
+                _require_positive(field.name, value, whole=isinstance(field.default, int))
 
     @classmethod
     def from_input(cls, options: Mapping[str, object]) -> ActorConfig:
@@ -75,10 +75,12 @@ def _require_choice(name: str, value: object) -> None:
         raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(get_args(Durability))}")
 
 
-def _require_positive(name: str, value: object) -> None:
+def _require_positive(name: str, value: object, *, whole: bool) -> None:
     if value is None and name == "on_destroy_timeout":
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"{name} is {value!r}; it must be a number")
+    if whole and not isinstance(value, int):
+        raise ConfigError(f"{name} is {value!r}; it must be a whole number")
     if not math.isfinite(value) or value <= 0 or value > _U32_MAX:
         raise ConfigError(f"{name} is {value!r}; it must be positive and at most {_U32_MAX}")

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.task import ActorTask, Lifecycle, StopKind, starting
 from rivetkit_core.clock import Clock
-from rivetkit_core.errors import RivetError, error
+from rivetkit_core.errors import error
 
 log = logging.getLogger("rivetkit.registry")
 
@@ -73,10 +73,13 @@ class ActorRegistry:
             log.warning("actor %s calls itself from a startup hook", actor_id)
             raise error("actor.not_ready")
         self._enter_waiting(actor_id)
+        bound = self._clock.timeout(_READY_TIMEOUT)
         try:
-            async with self._clock.timeout(_READY_TIMEOUT):
+            async with bound:
                 return await self._start_or_join(actor_id, launch)
         except TimeoutError:
+            if not bound.expired():
+                raise
             raise error("guard.actor_ready_timeout", timeout=_READY_TIMEOUT) from None
         finally:
             self._leave_waiting(actor_id)
@@ -115,7 +118,7 @@ class ActorRegistry:
         start = self._starting.get(actor_id)
         if start is None:
             if self._shut_down:
-                raise error("guard.shutting_down")
+                raise error("guard.service_unavailable")
             # A context of its own: the actor outlives the call that happened to wake it.
             start = asyncio.create_task(self._start(actor_id, launch), context=contextvars.Context())
             self._starting[actor_id] = start
@@ -133,9 +136,9 @@ class ActorRegistry:
         actor_id = actor.identity.actor_id
         try:
             await actor.stop(kind)
-        except RivetError as failure:
+        except Exception:
             self._unsaved += 1
-            log.error("actor %s stopped without saving its last changes: %s", actor_id, failure)
+            log.exception("actor %s stopped without saving its last changes", actor_id)
         finally:
             if self._running.get(actor_id) is actor:
                 del self._running[actor_id]

@@ -11,5 +11,7 @@ async def calls(client: Client) -> None:
     await room.action(ChatRoom.post, timeout=3.0)("options come first, arguments second")
     print(message.text, await room.resolve())
 
-    plain = await client.get_by_name("chatRoom", ["org-1", "general"]).call_by_name("post", "untyped")
+    plain = await client.get_or_create_by_name("chatRoom", ["org-1", "general"]).call_by_name(
+        "post", "untyped"
+    )
     print(plain)  # plain data, typed object

@@ -16,7 +16,7 @@ class LiveCounter(LiveStub, CounterContract): ...
 
 
 async def count(client: Client) -> None:
-    handle = client.get_by_name("counter", "global", CounterContract)
+    handle = client.get_or_create_by_name("counter", "global", CounterContract)
     print(await Counter(handle).increment(5))
     async with handle.connect() as conn:
         live = LiveCounter(conn)

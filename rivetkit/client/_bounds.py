@@ -6,7 +6,7 @@ import math
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from rivetkit_core.clock import Clock
+from rivetkit_core.clock import Clock, within
 from rivetkit_core.errors import RivetError, error
 
 T = TypeVar("T")
@@ -26,14 +26,7 @@ async def bounded(clock: Clock, timeout: float, work: Coroutine[Any, Any, T]) ->
     Raises:
         RivetError: ``client.timed_out``.
     """
-    bound = clock.timeout(limit(timeout))
-    try:
-        async with bound:
-            return await work
-    except TimeoutError as expiry:
-        if not bound.expired():
-            raise
-        raise timed_out(timeout) from expiry
+    return await within(clock, limit(timeout), work, lambda: timed_out(timeout))
 
 
 def timed_out(timeout: float) -> RivetError:

@@ -178,7 +178,7 @@ class SyncActorHandle(Generic[A]):
         return self._portal.run(self._handle.gateway_url)
 
     def connect(self, *, params: object = None, timeout: float | None = None) -> SyncActorConnection[A]:
-        """A live connection, to be entered with ``with``. A callable runs in the client's thread."""
+        """A live connection, for ``with``; a callable ``params`` runs in the client's thread."""
         return SyncActorConnection(self._portal, self._handle.connect(params=params, timeout=timeout))
 
     def __repr__(self) -> str:

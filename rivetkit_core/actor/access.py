@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from rivetkit_core.actor.outbox import Outbox
+from rivetkit_core.errors import StorageError
 from rivetkit_core.host.port import ActorAccess, ActorKey, Link, Target
 from rivetkit_core.wire.messages import ToClient, ToServer
 
@@ -46,4 +49,6 @@ class _GatedLink:
         return await self._link.receive()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
+        with contextlib.suppress(StorageError):  # what was sent is lost then, but the link must not stay open
+            await self._outbox.settled()
         await self._link.close(code, reason)

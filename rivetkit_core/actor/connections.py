@@ -10,18 +10,22 @@ Invariants
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
+from rivetkit_core.actor.budget import bounded
 from rivetkit_core.actor.factory import ActorInstance
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
-from rivetkit_core.clock import Clock, within
+from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import Entropy, new_uuid
-from rivetkit_core.errors import RivetError, callback_timed_out, error
+from rivetkit_core.errors import RivetError, error
 from rivetkit_core.wire.cbor import NULL
 from rivetkit_core.wire.messages import Event
+
+log = logging.getLogger("rivetkit.actor")
 
 
 class OutgoingEvent:
@@ -74,9 +78,13 @@ class Connection:
         self._owner.outbox.post(lambda: self.deliver(outgoing))
 
     def deliver(self, event: OutgoingEvent) -> None:
-        """Hand an event to the transport now."""
-        if self._sink is not None:
+        """Hand an event to the transport now; what goes wrong there is logged."""
+        if self._sink is None:
+            return
+        try:
             self._sink.send_event(event)
+        except Exception:  # one broken transport must not keep the others from their messages
+            log.exception("an event could not be handed over")
 
     async def disconnect(self, reason: str | None = None) -> None:
         """Close the connection (1000) and let ``on_disconnect`` run. Idempotent."""
@@ -133,10 +141,10 @@ class Connections(Mapping[str, Connection]):
         instance, config = self._instance(), self._config
         preflight = config.on_before_connect_timeout + config.create_conn_state_timeout
         try:
-            await self._bounded("on_before_connect", preflight, self._preflight(instance, conn))
+            await bounded(self._clock, "on_before_connect", preflight, self._preflight(instance, conn))
             self._open[conn.id] = conn
             try:
-                await self._bounded("on_connect", config.on_connect_timeout, instance.on_connect(conn))
+                await bounded(self._clock, "on_connect", config.on_connect_timeout, instance.on_connect(conn))
             except BaseException:
                 self._forget(conn)
                 raise
@@ -187,13 +195,11 @@ class Connections(Mapping[str, Connection]):
         await instance.before_connect(conn)
         await instance.create_conn_state(conn)
 
-    async def _bounded(self, hook: str, timeout: float, work: Awaitable[None]) -> None:
-        await within(self._clock, timeout, work, lambda: callback_timed_out(hook, timeout))
-
     async def _disconnected(self, conn: Connection) -> None:
         try:
-            hook = self._instance().on_disconnect(conn)
-            await self._bounded("on_disconnect", self._config.on_connect_timeout, hook)
+            with self.outbox.durability(None):
+                hook = self._instance().on_disconnect(conn)
+                await bounded(self._clock, "on_disconnect", self._config.on_connect_timeout, hook)
         finally:
             self._touched()
 

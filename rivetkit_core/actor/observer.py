@@ -69,35 +69,50 @@ class StateObserver:
         try:
             while (current := self._capture()) != self._seen:
                 self._seen = current
-                try:
-                    await _Watched(self._callback(), self._capture)
-                except RivetError as failure:
-                    if failure.code != "state_mutation_reentrant":
-                        raise
-                    self._seen = self._capture()
-                    log.error("%s: the change is kept, on_state_change is not called for it", failure)
+                await self._call_back()
         finally:
             self._running = False
 
+    async def _call_back(self) -> None:
+        watched = _Watched(self._callback(), self._capture)
+        try:
+            await watched
+        except Exception:
+            log.exception("on_state_change failed")
+        if watched.mutated and not watched.changed_outside:
+            self._seen = self._capture()
+
 
 class _Watched:
-    """Awaits a coroutine and fails it at the step in which it changed the state."""
+    """Awaits a coroutine and fails it at the step in which it changed the state.
+
+    Attributes:
+        mutated: The coroutine changed the state.
+        changed_outside: The state changed while the coroutine was suspended.
+    """
 
     def __init__(self, steps: Coroutine[object, object, None], capture: Callable[[], bytes]) -> None:
         self._steps = steps
         self._capture = capture
+        self.mutated = False
+        self.changed_outside = False
 
     def __await__(self) -> Generator[object, object, None]:
         thrown: BaseException | None = None
+        before = self._capture()
         while True:
-            before = self._capture()
             try:
                 waited_for = self._steps.send(None) if thrown is None else self._steps.throw(thrown)
             except StopIteration:
-                if self._capture() != before:
+                if self._compare(before):
                     raise error("actor.state_mutation_reentrant") from None
                 return
-            if self._capture() != before:
+            except BaseException:
+                self._compare(before)
+                raise
+            after = self._capture()
+            if after != before:
+                self.mutated = True
                 self._steps.close()
                 raise error("actor.state_mutation_reentrant")
             thrown = None
@@ -105,3 +120,9 @@ class _Watched:
                 yield waited_for
             except BaseException as failure:  # noqa: BLE001 - handed to the coroutine, which decides
                 thrown = failure
+            before = self._capture()
+            self.changed_outside = self.changed_outside or before != after
+
+    def _compare(self, before: bytes) -> bool:
+        self.mutated = self._capture() != before
+        return self.mutated

@@ -4,6 +4,8 @@ Invariants
     Writes of one actor are serial. A request is complete only after a capture that began after it.
     Nothing is encoded before a save is due: a call that changes nothing costs nothing here.
     A failed write keeps everything dirty and is retried with back-off; requests that waited are told.
+    State that cannot be encoded is tried again at the next request: time alone does not mend it.
+    Nobody waits for a saver that ended.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, Timer
@@ -55,6 +58,8 @@ class Saver:
         self._timer: Timer | None = None
         self._running = False
         self._failures = 0
+        self._ended = False
+        self._writing = asyncio.Lock()
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._last_save_at: float | None = None
         self.on_complete: Callable[[int], None] | None = None
@@ -74,9 +79,8 @@ class Saver:
         Raises:
             StorageError: Nothing was written.
         """
-        await self._storage.apply({ACTOR_KEY: encode_actor(record)})
-        self._record = record
-        self._last_save_at = self._clock.monotonic()
+        async with self._writing:
+            await self._store(record)
 
     def request(self, *, immediate: bool = False, max_wait: float | None = None) -> int:
         """Ask for a save; returns the request's revision. Never waits, never raises."""
@@ -90,6 +94,7 @@ class Saver:
 
         Raises:
             StorageError: The write failed; it is retried in the background.
+            Exception: The state could not be encoded.
         """
         await self.completion(self.request(immediate=True))
 
@@ -101,6 +106,8 @@ class Saver:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if revision <= self._completed:
             waiter.set_result(None)
+        elif self._ended:
+            waiter.set_exception(StorageError("storage", "unavailable"))
         else:
             self._waiters.append((revision, waiter))
         return waiter
@@ -110,19 +117,24 @@ class Saver:
 
         Raises:
             StorageError: The write failed; the previous record is untouched.
+            Exception: The state could not be encoded; likewise.
         """
         self._cancel_timer()
         self._requested += 1
         captured = self._requested
         try:
             await self._write_if_changed()
-        except StorageError as failure:
+        except Exception as failure:
             self._fail_waiters(failure)
             raise
+        finally:
+            self._ended = True
+            self._cancel_timer()
         self._complete(captured)
 
     def abandon(self) -> None:
-        """Drop the timer and every waiter without writing; for a failed start."""
+        """Drop the timer and every waiter without writing; for a failed start and for destroyed actors."""
+        self._ended = True
         self._cancel_timer()
         self._fail_waiters(StorageError("storage", "unavailable"))
 
@@ -134,6 +146,8 @@ class Saver:
         return delay if max_wait is None else min(delay, max_wait)
 
     def _schedule(self, delay: float, *, immediate: bool) -> None:
+        if self._ended:
+            return
         if immediate:
             self._immediate = True
             if not self._running:
@@ -167,6 +181,10 @@ class Saver:
                 except StorageError as failure:
                     self._retry_later(failure)
                     return
+                except Exception as failure:
+                    log.exception("state could not be encoded; storage keeps the previous one")
+                    self._fail_waiters(failure)
+                    return
                 self._failures = 0
                 self._complete(captured)
                 if not self._immediate:
@@ -177,16 +195,16 @@ class Saver:
             self._schedule(self._delay(None), immediate=False)
 
     async def _write_if_changed(self) -> None:
-        state = self._capture()
-        if state == self._record.state:
-            return
-        record = ActorRecord(
-            input=self._record.input,
-            has_initialized=self._record.has_initialized,
-            state=state,
-            scheduled_events=self._record.scheduled_events,
-        )
-        await self.write(record)
+        async with self._writing:
+            state = self._capture()
+            self._last_save_at = self._clock.monotonic()  # the interval bounds encodings as well as writes
+            if state != self._record.state:
+                await self._store(replace(self._record, state=state))
+
+    async def _store(self, record: ActorRecord) -> None:
+        await self._storage.apply({ACTOR_KEY: encode_actor(record)})
+        self._record = record
+        self._last_save_at = self._clock.monotonic()
 
     def _retry_later(self, failure: StorageError) -> None:
         self._failures += 1
@@ -205,7 +223,7 @@ class Saver:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _fail_waiters(self, failure: StorageError) -> None:
+    def _fail_waiters(self, failure: Exception) -> None:
         while self._waiters:
             _, waiter = self._waiters.popleft()
             if not waiter.done():

@@ -14,59 +14,34 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
-import enum
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from rivetkit_core.actor.access import GatedAccess
+from rivetkit_core.actor.budget import bounded
 from rivetkit_core.actor.connections import Connection, Connections, ConnectionSink
 from rivetkit_core.actor.context import ActorContext, ActorIdentity
 from rivetkit_core.actor.factory import ActionSpec, ActorFactory, ActorInstance
+from rivetkit_core.actor.gate import Gate
+from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle, StopKind
 from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, within
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.errors import RivetError, StorageError, callback_timed_out, error, find, masked, rebuild
+from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorAccess, ActorStorage
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
+
+_T = TypeVar("_T")
 
 _CANCELLED_WORK_LIMIT = 5.0
 
 starting: contextvars.ContextVar[str | None] = contextvars.ContextVar("rivetkit_starting", default=None)
 """The actor whose startup hooks the current code runs in; calling it from there could never end."""
-
-
-class Lifecycle(enum.Enum):
-    """Where a generation is; names as in the reference."""
-
-    LOADING = "loading"
-    STARTED = "started"
-    SLEEP_GRACE = "sleep_grace"
-    DESTROY_GRACE = "destroy_grace"
-    SLEEP_FINALIZE = "sleep_finalize"
-    DESTROYING = "destroying"
-    TERMINATED = "terminated"
-
-
-class StopKind(enum.Enum):
-    """Why a generation ends: to be started again from storage, or for good."""
-
-    SLEEP = "sleep"
-    DESTROY = "destroy"
-
-
-_REFUSALS = {
-    Lifecycle.LOADING: "actor.not_ready",
-    Lifecycle.SLEEP_GRACE: "actor.stopping",
-    Lifecycle.SLEEP_FINALIZE: "actor.stopping",
-    Lifecycle.DESTROY_GRACE: "actor.destroying",
-    Lifecycle.DESTROYING: "actor.destroying",
-    Lifecycle.TERMINATED: "actor.stopping",
-}
 
 
 class ActorTask:
@@ -87,12 +62,9 @@ class ActorTask:
         self.factory = factory
         self.identity = identity
         self.lifecycle = Lifecycle.LOADING
-        config = factory.config
-        self._config = config
+        self._config = config = factory.config
         self._clock = clock
         self._storage = storage
-        self._expose_errors = expose_errors
-        self._accepted = 0
         self.work = WorkRegistry()
         self._saver = Saver(
             storage=storage,
@@ -123,12 +95,18 @@ class ActorTask:
             observer=lambda: self._observer,
             request_destroy=request_destroy,
         )
+        self._gate = Gate(
+            identity=identity,
+            capacity=config.dispatch_inbox_capacity,
+            work=self.work,
+            outbox=self.outbox,
+            log=self.context.log,
+            refusal=self._refusal,
+            expose_errors=expose_errors,
+        )
         self._observer: StateObserver | None = None
         self._instance: ActorInstance = factory.create(self.context)
-        if self._instance.has_state and self._instance.observes_state:
-            self._observer = StateObserver(
-                work=self.work, capture=self._capture, callback=self._instance.on_state_change
-            )
+        self._observe()
 
     # --- start ----------------------------------------------------------------------------------
 
@@ -153,7 +131,7 @@ class ActorTask:
             await self._join_cancelled()
             if isinstance(failure, asyncio.CancelledError):
                 raise
-            seen = self._explain_start(failure)
+            seen = self._gate.explain_start(failure)
             if seen is failure:
                 raise
             raise seen from failure
@@ -169,8 +147,8 @@ class ActorTask:
             await self._restore(record)
         else:
             await self._create(record)
-        await self._bounded("create_vars", config.create_vars_timeout, instance.create_vars())
-        await self._bounded("on_wake", config.on_wake_timeout, instance.on_wake())
+        await bounded(self._clock, "create_vars", config.create_vars_timeout, instance.create_vars())
+        await bounded(self._clock, "on_wake", config.on_wake_timeout, instance.on_wake())
         self.lifecycle = Lifecycle.STARTED
         self.context.started = True
         if not record.has_initialized:
@@ -187,9 +165,9 @@ class ActorTask:
         instance, config = self._instance, self._config
         if instance.has_state:
             created = instance.create_state(record.input)
-            await self._bounded("create_state", config.create_state_timeout, created)
+            await bounded(self._clock, "create_state", config.create_state_timeout, created)
             self._reset_observer()
-        await self._bounded("on_create", config.on_create_timeout, instance.on_create(record.input))
+        await bounded(self._clock, "on_create", config.on_create_timeout, instance.on_create(record.input))
         await self._saver.write(replace(record, has_initialized=True, state=self._capture()))
 
     async def _restore(self, record: ActorRecord) -> None:
@@ -200,7 +178,7 @@ class ActorTask:
             instance.restore_state(record.state)
         else:  # an earlier generation was initialized while its class had no state
             created = instance.create_state(record.input)
-            await self._bounded("create_state", self._config.create_state_timeout, created)
+            await bounded(self._clock, "create_state", self._config.create_state_timeout, created)
             await self._saver.write(replace(record, state=self._capture()))
         self._reset_observer()
 
@@ -212,10 +190,8 @@ class ActorTask:
         Raises:
             RivetError: As a client may see it: refused, timed out, or the actor takes no connections.
         """
-        with self._dispatch("connect"):
-            conn = await self.connections.open(params, sink)
-            await self.outbox.settled()
-            return conn
+        with self._gate.accept("connect"):
+            return await self._open(params, sink)
 
     def close_connection(self, conn: Connection) -> None:
         """The other side is gone: let ``on_disconnect`` run in the background. Idempotent."""
@@ -227,16 +203,8 @@ class ActorTask:
         Raises:
             RivetError: As a client may see it. The traceback of anything unexpected is in the log.
         """
-        with self._dispatch(name):
-            spec = self.factory.actions.get(name)
-            if spec is None:
-                raise error("actor.action_not_found", name=name)
-            with self.outbox.durability(None if spec.durability is None else spec.durability == "strict"):
-                try:
-                    return await self._budgeted(name, args, conn, spec)
-                finally:
-                    self._touched()
-                    await self.outbox.settled()
+        with self._gate.accept(name):
+            return await self._run(name, args, conn)
 
     async def call(self, name: str, args: bytes, params: bytes | None) -> bytes:
         """Run an action over a connection of its own, as HTTP and in-process callers do.
@@ -244,34 +212,64 @@ class ActorTask:
         Raises:
             RivetError: As a client may see it.
         """
-        conn = await self.open_connection(params, None)
-        try:
-            return await self.run_action(name, args, conn)
-        finally:
-            self.close_connection(conn)
+        with self._gate.accept(name):  # one admission: what was accepted is not refused halfway
+            conn = await self._open(params, None)
+            try:
+                return await self._run(name, args, conn)
+            finally:
+                self.close_connection(conn)
 
     async def call_detached(self, name: str, args: bytes, params: bytes | None) -> bytes:
         """``call`` in a task of this actor: cancelling the caller does not stop the action."""
+        self._gate.admit(name)
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def fail(failure: RivetError) -> None:
+            if not answer.done():
+                answer.set_exception(failure)
+                answer.exception()  # the caller may be gone
 
         async def run() -> None:
             try:
                 output = await self.call(name, args, params)
             except RivetError as failure:
-                if not answer.done():
-                    answer.set_exception(failure)
-                    answer.exception()  # the caller may be gone
+                fail(failure)
             else:
                 if not answer.done():
                     answer.set_result(output)
 
         task = self.work.spawn(WorkKind.ACTION, run())
-        task.add_done_callback(lambda _: answer.cancel())
+        task.add_done_callback(lambda _: fail(self._gate.stamped(error("actor.dropped_reply"))))
+        return await answer
+
+    async def _open(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
+        conn = await self._shown(self.connections.open(params, sink))
         try:
-            return await answer
-        except asyncio.CancelledError:
-            if task.done():
-                raise self._stamped(error("actor.dropped_reply")) from None
+            await self.outbox.settled()
+        except BaseException:
+            self.close_connection(conn)
+            raise
+        return conn
+
+    async def _run(self, name: str, args: bytes, conn: Connection) -> bytes:
+        spec = self.factory.actions.get(name)
+        if spec is None:
+            raise error("actor.action_not_found", name=name)
+        with self.outbox.durability(None if spec.durability is None else spec.durability == "strict"):
+            try:
+                output = await self._shown(self._budgeted(name, args, conn, spec))
+            finally:
+                self._touched()
+            await self.outbox.settled()
+            return output
+
+    async def _shown(self, work: Awaitable[_T]) -> _T:
+        """Hold back a failure until it may be seen. A cancellation tells nobody anything, so it goes on."""
+        try:
+            return await work
+        except Exception:
+            self._touched()
+            await self.outbox.settled()
             raise
 
     async def _budgeted(self, name: str, args: bytes, conn: Connection, spec: ActionSpec) -> bytes:
@@ -279,37 +277,10 @@ class ActorTask:
         work = self._instance.run_action(name, args, conn)
         return await within(self._clock, budget, work, lambda: error("actor.action_timed_out"))
 
-    @contextlib.contextmanager
-    def _dispatch(self, operation: str) -> Generator[None]:
-        """Admission, accounting and error translation around client work (4.2, 4.4)."""
-        self._admit(operation)
-        self._accepted += 1
-        try:
-            with self.work.region(), self.outbox.durability(None):
-                yield
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or not self.work.was_cancelled(task):
-                raise
-            task.uncancel()
-            raise self._stamped(error("actor.aborted")) from None
-        except Exception as failure:
-            seen = self._explain(operation, failure)
-            if seen is failure:
-                raise
-            raise seen from failure
-        finally:
-            self._accepted -= 1
-
-    def _admit(self, operation: str) -> None:
+    def _refusal(self) -> str | None:
         if self.context.destroy_requested:
-            raise self._stamped(error("actor.destroying"))
-        if self.lifecycle is not Lifecycle.STARTED:
-            raise self._stamped(error(_REFUSALS[self.lifecycle]))
-        capacity = self._config.dispatch_inbox_capacity
-        if self._accepted >= capacity:
-            full = error("actor.overloaded", channel="dispatch_inbox", capacity=capacity, operation=operation)
-            raise self._stamped(full)
+            return "actor.destroying"
+        return None if self.lifecycle is Lifecycle.STARTED else REFUSALS[self.lifecycle]
 
     # --- stop -----------------------------------------------------------------------------------
 
@@ -320,6 +291,7 @@ class ActorTask:
             StorageError: The final state could not be saved; storage keeps the previous one.
         """
         destroying = kind is StopKind.DESTROY
+        self.context.destroy_requested = self.context.destroy_requested or destroying
         self.lifecycle = Lifecycle.DESTROY_GRACE if destroying else Lifecycle.SLEEP_GRACE
         self.context.abort()
         try:
@@ -348,7 +320,8 @@ class ActorTask:
     async def _run_on_destroy(self) -> None:
         budget = self._config.on_destroy_timeout or self._config.shutdown_grace_period
         try:
-            await self._bounded("on_destroy", budget, self._instance.on_destroy())
+            with self.outbox.durability(None):
+                await bounded(self._clock, "on_destroy", budget, self._instance.on_destroy())
         except Exception:
             self.context.log.exception("on_destroy failed")
 
@@ -383,29 +356,12 @@ class ActorTask:
         if self._observer is not None:
             self._observer.look()
 
+    def _observe(self) -> None:
+        if self._instance.has_state and self._instance.observes_state:
+            self._observer = StateObserver(
+                work=self.work, capture=self._capture, callback=self._instance.on_state_change
+            )
+
     def _reset_observer(self) -> None:
         if self._observer is not None:
             self._observer.reset()
-
-    async def _bounded(self, hook: str, timeout: float, work: Awaitable[None]) -> None:
-        await within(self._clock, timeout, work, lambda: callback_timed_out(hook, timeout))
-
-    def _explain(self, operation: str, failure: Exception) -> RivetError:
-        known = find(failure)
-        if known is None:
-            self.context.log.error("%s failed", operation, exc_info=failure)
-        elif isinstance(known, StorageError):
-            self.context.log.error("%s was not acknowledged: %s", operation, known)
-        return self._stamped(masked(failure, expose=self._expose_errors))
-
-    def _explain_start(self, failure: BaseException) -> RivetError:
-        self.context.log.error("the actor failed to start", exc_info=failure)
-        seen = masked(failure, expose=self._expose_errors)
-        if (seen.group, seen.code) == ("rivetkit", "internal_error"):
-            seen = rebuild("actor", "start_failed", None, seen.metadata)
-        return self._stamped(seen)
-
-    def _stamped(self, failure: RivetError) -> RivetError:
-        if failure.actor is None:
-            failure.actor = self.identity.specifier
-        return failure

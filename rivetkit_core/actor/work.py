@@ -90,8 +90,8 @@ class WorkRegistry:
 
     def cancel_all(self) -> int:
         """Cancel everything but saves and return how many that were; wait with ``wait_idle``."""
-        running: list[asyncio.Task[object]] = [*self._regions]
-        running += [task for task, kind in self._tasks.items() if kind is not WorkKind.SAVE]
+        running: set[asyncio.Task[object]] = set(self._regions)
+        running.update(task for task, kind in self._tasks.items() if kind is not WorkKind.SAVE)
         for task in running:
             self._cancelled.add(task)
             task.cancel()

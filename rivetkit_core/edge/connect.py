@@ -11,6 +11,7 @@ Invariants
 
 from __future__ import annotations
 
+import contextlib
 from typing import Protocol
 
 from rivetkit_core.actor.connections import Connection, OutgoingEvent
@@ -112,7 +113,8 @@ class Session:
             self.send_event(event)
 
     def _refuse(self, failure: RivetError) -> None:
-        self._channel.send(connection_error(failure))
+        with contextlib.suppress(RivetError):  # too long to be sent: the close frame says what matters
+            self._channel.send(connection_error(failure))
         self._channel.close(1011, f"{failure.group}.{failure.code}")
 
     def _handle(self, conn: Connection, message: ToServer) -> None:
@@ -137,11 +139,18 @@ class Session:
         try:
             self._channel.send(ActionResponse(request.id, output))
         except RivetError as failure:
-            self._channel.send(action_error(failure, request.id, None))
+            self._unsendable(request.id, failure)
 
     def _fail(self, action_id: int, failure: RivetError) -> None:
         actor = failure.actor or self._actor.identity.specifier
         try:
             self._channel.send(action_error(failure, action_id, actor))
         except RivetError as too_long:
-            self._channel.send(action_error(too_long, action_id, None))
+            self._unsendable(action_id, too_long)
+
+    def _unsendable(self, action_id: int, failure: RivetError) -> None:
+        """Answer with the reason why the answer cannot be sent; a channel too narrow even for that ends."""
+        try:
+            self._channel.send(action_error(failure, action_id, None))
+        except RivetError:
+            self.close(1011, f"{failure.group}.{failure.code}")

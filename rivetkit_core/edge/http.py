@@ -7,6 +7,7 @@ adds what belongs to the way there: CORS, ray ids, tokens.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
@@ -19,6 +20,7 @@ from rivetkit_core.wire.client_protocol import Codec
 from rivetkit_core.wire.json_form import json_to_cbor
 from rivetkit_core.wire.messages import Encoding
 
+_BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _BANNER = "This is a RivetKit actor. Learn more in the documentation of rivetkit for Python.\n"
 
 
@@ -137,6 +139,8 @@ async def _action(actor: ActorTask, name: str, request: HttpRequest, codec: Code
 
 
 def _decode_name(segment: str) -> str:
+    if _BROKEN_ESCAPE.search(segment):
+        raise error("request.invalid", reason="the action name has a broken percent escape")
     try:
         return unquote_to_bytes(segment).decode("utf-8")
     except UnicodeDecodeError:

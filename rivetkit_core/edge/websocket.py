@@ -62,12 +62,19 @@ class WebSocketChannel:
         self._queued_bytes = 0
         self._closing: tuple[int, str] | None = None
         self._wake = asyncio.Event()
+        self._receiving: asyncio.Timeout | None = None
 
     async def receive(self) -> ToServer:
+        if self._closing is not None:
+            raise ChannelClosed
         try:
-            frame = await self._socket.receive()
-        except SocketClosed:
+            # A timeout without a time: ``close`` expires it to end this wait from outside.
+            async with asyncio.timeout(None) as self._receiving:
+                frame = await self._socket.receive()
+        except (SocketClosed, TimeoutError):
             raise ChannelClosed from None
+        finally:
+            self._receiving = None
         if self._closing is not None:
             raise ChannelClosed
         if len(frame) > self._max_incoming:
@@ -91,6 +98,8 @@ class WebSocketChannel:
         if self._closing is None:
             self._closing = (code, reason)
             self._wake.set()
+            if self._receiving is not None:
+                self._receiving.reschedule(0)
 
     async def write(self) -> None:
         """Send what is queued until the channel is closed, then close the websocket."""
@@ -111,7 +120,8 @@ class WebSocketChannel:
     def _enqueue(self, frame: bytes) -> None:
         if len(frame) > self._max_outgoing:
             raise error("message.outgoing_too_long")
-        if len(self._queue) >= self._max_backlog or self._queued_bytes + len(frame) > _BACKLOG_BYTES:
+        full = bool(self._queue) and self._queued_bytes + len(frame) > _BACKLOG_BYTES
+        if full or len(self._queue) >= self._max_backlog:
             # The client does not read. Memory is the actor's; the client can come back and catch up.
             self._queue.clear()
             self.close(1011, "actor.overloaded")

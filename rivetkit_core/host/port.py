@@ -32,6 +32,8 @@ class ActorStorage(Protocol):
     async def apply(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
         """Write and delete all or nothing; returning means the change survives a crash of the process.
 
+        A key that is both written and deleted is deleted.
+
         Cancelling leaves the outcome unknown; calling again with the same arguments is safe.
 
         Raises:

@@ -1,7 +1,10 @@
-"""Fakes that ship with the library and pass the contract suites of the real parts."""
+"""Shipped fakes: time, storage and sockets that a test owns completely."""
 
 from rivetkit_core.testing.clock import FakeClock as FakeClock
 from rivetkit_core.testing.clock import settle as settle
+from rivetkit_core.testing.sockets import ScriptedSocket as ScriptedSocket
+from rivetkit_core.testing.sockets import SentFrame as SentFrame
+from rivetkit_core.testing.store import MemoryStorage as MemoryStorage
 from rivetkit_core.testing.store import MemoryStore as MemoryStore
 
-__all__ = ["FakeClock", "MemoryStore", "settle"]
+__all__ = ["FakeClock", "MemoryStorage", "MemoryStore", "ScriptedSocket", "SentFrame", "settle"]

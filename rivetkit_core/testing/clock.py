@@ -1,144 +1,177 @@
-"""A clock that only moves when a test says so."""
+"""Virtual time: stands still until a test moves it, and fires every timer on the way in order.
+
+Work that leaves the event loop (threads, sockets, processes) runs in real time and is not waited for.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import heapq
 import itertools
+import math
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
 
-from rivetkit_core.clock import Bound
+from rivetkit_core.clock import Bound, Timer
 
-_SETTLE_LIMIT = 10_000
-_QUIET_TURNS = 3
-_EPOCH = 1_700_000_000.0
+_NANOSECONDS = 1_000_000_000
+_EPOCH_SECONDS = 1_767_225_600  # 2026-01-01T00:00:00Z
+_MAX_ROUNDS = 100_000
+_BLIND_ROUNDS = 100
 
 
-class FakeTimer:
-    """A pending callback of a ``FakeClock``."""
+async def settle() -> None:
+    """Let every other task of the event loop run until all of them wait for something.
 
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self._callback: Callable[[], None] | None = callback
+    Only callbacks that are ready, or made ready by those, are run. On loops that do not show their queue
+    (uvloop), a hundred rounds must do.
 
-    @property
-    def cancelled(self) -> bool:
-        return self._callback is None
+    Raises:
+        RuntimeError: Some task never waits.
+    """
+    ready: object = getattr(asyncio.get_running_loop(), "_ready", None)
+    if ready is None:
+        for _ in range(_BLIND_ROUNDS):
+            await asyncio.sleep(0)
+        return
+    for _ in range(_MAX_ROUNDS):
+        await asyncio.sleep(0)
+        if not ready:
+            return
+    raise RuntimeError(f"the event loop is still busy after {_MAX_ROUNDS} rounds; some task never waits")
+
+
+class _FakeTimer:
+    """One pending callback, in the context it was asked for in."""
+
+    def __init__(self, deadline: int, callback: Callable[[], None]) -> None:
+        self.deadline = deadline
+        self.cancelled = False
+        self._callback = callback
+        self._context = contextvars.copy_context()
+        self._loop = asyncio.get_running_loop()
 
     def cancel(self) -> None:
-        self._callback = None
+        self.cancelled = True
 
     def fire(self) -> None:
-        callback, self._callback = self._callback, None
-        if callback is not None:
-            callback()
+        self._loop.call_soon(self._run, context=self._context)
+
+    def _run(self) -> None:
+        if not self.cancelled:
+            self._callback()
 
 
-class FakeClock:
-    """Implements ``Clock`` on virtual time, starting at a fixed moment.
-
-    ``advance`` fires what became due in order of deadline and lets the event loop settle after each, so a
-    test sees the same interleaving every time.
-    """
-
-    def __init__(self, now: float = _EPOCH) -> None:
-        self._start = now
-        self._elapsed = 0.0
-        self._order = itertools.count()
-        self._timers: list[tuple[float, int, FakeTimer]] = []
-
-    def now(self) -> float:
-        return self._start + self._elapsed
-
-    def monotonic(self) -> float:
-        return self._elapsed
-
-    def call_later(self, delay: float, callback: Callable[[], None]) -> FakeTimer:
-        timer = FakeTimer(callback)
-        heapq.heappush(self._timers, (self._elapsed + max(0.0, delay), next(self._order), timer))
-        return timer
-
-    async def sleep(self, delay: float) -> None:
-        if delay <= 0:
-            await asyncio.sleep(0)
-            return
-        done = asyncio.Event()
-        timer = self.call_later(delay, done.set)
-        try:
-            await done.wait()
-        finally:
-            timer.cancel()
-
-    def timeout(self, delay: float | None) -> Bound:
-        return _FakeBound(self, delay)
-
-    def pending(self) -> list[float]:
-        """Seconds from now until each live timer, soonest first."""
-        live = [deadline - self._elapsed for deadline, _, timer in self._timers if not timer.cancelled]
-        return sorted(live)
-
-    async def advance(self, seconds: float) -> None:
-        """Let ``seconds`` pass: run everything that becomes due on the way, then return.
-
-        Work that waits for real input and output (sockets, threads) is not waited for.
-        """
-        target = self._elapsed + seconds
-        await settle()
-        while self._timers and self._timers[0][0] <= target:
-            deadline, _, timer = heapq.heappop(self._timers)
-            if timer.cancelled:
-                continue
-            self._elapsed = max(self._elapsed, deadline)
-            timer.fire()
-            await settle()
-        self._elapsed = target
-        await settle()
-
-
-class _FakeBound:
-    """``asyncio.timeout`` on virtual time: the standard one does the cancelling, the clock says when."""
+class _FakeTimeout:
+    """``asyncio.Timeout`` whose deadline is in virtual time."""
 
     def __init__(self, clock: FakeClock, delay: float | None) -> None:
         self._clock = clock
         self._delay = delay
-        self._timeout = asyncio.timeout(None)
-        self._timer: FakeTimer | None = None
+        self._inner = asyncio.timeout(None)
+        self._timer: Timer | None = None
 
     def expired(self) -> bool:
-        return self._timeout.expired()
+        return self._inner.expired()
 
-    async def __aenter__(self) -> Self:
-        await self._timeout.__aenter__()
-        if self._delay is not None:
+    async def __aenter__(self) -> _FakeTimeout:
+        await self._inner.__aenter__()
+        if self._delay is not None and self._delay <= 0:
+            self._expire()
+        elif self._delay is not None:
             self._timer = self._clock.call_later(self._delay, self._expire)
         return self
 
     async def __aexit__(
         self,
         exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        await self._timeout.__aexit__(exc_type, exc, traceback)
+        await self._inner.__aexit__(exc_type, exc_val, exc_tb)
 
     def _expire(self) -> None:
-        self._timeout.reschedule(asyncio.get_running_loop().time())
+        self._inner.reschedule(asyncio.get_running_loop().time())
 
 
-async def settle() -> None:
-    """Give other tasks turns until none is ready to run.
+class FakeClock:
+    """A ``Clock`` for tests. It counts whole nanoseconds, so that deadlines never miss by a rounding."""
 
-    asyncio does not tell whether anything is ready; its ready queue is looked at where it has one, and
-    otherwise a fixed number of turns is given.
-    """
-    ready: object = getattr(asyncio.get_running_loop(), "_ready", None)
-    quiet = 0
-    for _ in range(_SETTLE_LIMIT):
-        await asyncio.sleep(0)
-        quiet = quiet + 1 if not ready else 0
-        if quiet >= _QUIET_TURNS:
+    def __init__(self, start: float = _EPOCH_SECONDS) -> None:
+        self._start = round(start * _NANOSECONDS)
+        self._elapsed = 0
+        self._order = itertools.count()
+        self._timers: list[tuple[int, int, _FakeTimer]] = []
+        self._advancing = asyncio.Lock()
+
+    def now(self) -> float:
+        nanoseconds = self._start + self._elapsed
+        seconds = nanoseconds / _NANOSECONDS
+        if int(seconds * 1000) < nanoseconds // 1_000_000:
+            # Doubles are 0.2 microseconds apart here: rounding down must not lose a whole millisecond.
+            return math.nextafter(seconds, math.inf)
+        return seconds
+
+    def monotonic(self) -> float:
+        return self._elapsed / _NANOSECONDS
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
+        """Run ``callback`` once time has advanced by ``delay``; zero and less mean the loop's next turn."""
+        timer = _FakeTimer(self._elapsed + max(0, round(delay * _NANOSECONDS)), callback)
+        if delay <= 0:
+            timer.fire()
+        else:
+            heapq.heappush(self._timers, (timer.deadline, next(self._order), timer))
+        return timer
+
+    async def sleep(self, delay: float) -> None:
+        if delay <= 0:
+            await asyncio.sleep(0)
             return
-    raise RuntimeError(f"the event loop did not settle within {_SETTLE_LIMIT} turns: something spins")
+        woken = asyncio.Event()
+        timer = self.call_later(delay, woken.set)
+        try:
+            await woken.wait()
+        finally:
+            timer.cancel()
+
+    def timeout(self, delay: float | None) -> Bound:
+        return _FakeTimeout(self, delay)
+
+    async def advance(
+        self, seconds: float = 0.0, *, minutes: float = 0.0, hours: float = 0.0, days: float = 0.0
+    ) -> None:
+        """Move time forward, stopping at each deadline on the way until all tasks wait again.
+
+        Timers with one deadline fire in the order they were set. Advances from several tasks queue up.
+
+        Raises:
+            ValueError: The amount is negative.
+            RuntimeError: Some task never waits.
+        """
+        amount = round((seconds + 60 * minutes + 3600 * hours + 86400 * days) * _NANOSECONDS)
+        if amount < 0:
+            raise ValueError(f"time only moves forward, not by {amount / _NANOSECONDS} s")
+        async with self._advancing:
+            await settle()
+            target = self._elapsed + amount
+            while (timer := self._next_timer()) is not None and timer.deadline <= target:
+                heapq.heappop(self._timers)
+                self._elapsed = timer.deadline
+                timer.fire()
+                await settle()
+            self._elapsed = target
+            await settle()
+
+    def pending(self) -> list[float]:
+        """Seconds from now until each timer that is set, soonest first."""
+        live = (deadline - self._elapsed for deadline, _, timer in self._timers if not timer.cancelled)
+        return sorted(remaining / _NANOSECONDS for remaining in live)
+
+    def _next_timer(self) -> _FakeTimer | None:
+        while self._timers and self._timers[0][2].cancelled:
+            heapq.heappop(self._timers)
+        return self._timers[0][2] if self._timers else None

@@ -1,69 +1,155 @@
-"""A store for tests: atomic like the real one, gone with the process."""
+"""A ``HostStore`` in plain dictionaries: atomic like the real one, gone with the process.
+
+Every operation yields to the event loop once before it takes effect, so that tests meet the
+interleavings that a real store allows.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
-from rivetkit_core.errors import StorageError, error
-from rivetkit_core.host.embedded.store_port import ActorRow
+from rivetkit_core.errors import RivetError, StorageError, error
+from rivetkit_core.host.embedded.store_port import (
+    ActorRow,
+    decode_actor_cursor,
+    decode_name_cursor,
+    duplicate_key,
+    encode_cursor,
+)
 from rivetkit_core.host.port import ActorKey, ActorStorage
-from rivetkit_core.wire import actor_key
+
+
+class MemoryStorage:
+    """The records of one actor, usable alone.
+
+    Attributes:
+        records: What is stored; tests may look and change.
+        failure: While set, every read and write raises it and changes nothing.
+    """
+
+    def __init__(self, records: dict[bytes, bytes] | None = None) -> None:
+        self.records: dict[bytes, bytes] = {} if records is None else records
+        self.failure: RivetError | None = None
+
+    async def load(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        await self._turn()
+        return {key: self.records[key] for key in keys if key in self.records}
+
+    async def apply(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
+        puts, deletes = dict(puts), tuple(deletes)
+        await self._turn()
+        self.records.update(puts)
+        for key in deletes:
+            self.records.pop(key, None)
+
+    async def _turn(self) -> None:
+        await asyncio.sleep(0)
+        if self.failure is not None:
+            raise self.failure
+
+
+class _StoreRecords:
+    """One actor's door into a ``MemoryStore``."""
+
+    def __init__(self, store: MemoryStore, actor_id: str) -> None:
+        self._store = store
+        self._actor_id = actor_id
+
+    async def load(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        await self._store.turn()
+        records = self._store.records.get(self._actor_id, {})
+        return {key: records[key] for key in keys if key in records}
+
+    async def apply(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
+        puts, deletes = dict(puts), tuple(deletes)
+        await self._store.write_turn()
+        records = self._store.records.setdefault(self._actor_id, {})
+        records.update(puts)
+        for key in deletes:
+            records.pop(key, None)
 
 
 class MemoryStore:
-    """Implements ``HostStore``. Survives ``close``, so that a test can open it again as a new process would.
+    """A ``HostStore`` for tests. Closing and opening it again is a restart: everything is still there.
 
     Attributes:
-        writes: How many writes succeeded, for tests that count them.
+        records: The records of each actor; tests may look and change.
+        failure: While set, every operation raises it and changes nothing.
+        writes: How many writes succeeded.
     """
 
     def __init__(self) -> None:
+        self.records: dict[str, dict[bytes, bytes]] = {}
+        self.failure: RivetError | None = None
         self.writes = 0
-        self._rows: dict[str, ActorRow] = {}
-        self._records: dict[str, dict[bytes, bytes]] = {}
-        self._failures: list[StorageError] = []
+        self._actors: dict[str, ActorRow] = {}
+        self._taken = False
+        self._closed = False
+        self._next_failures: deque[RivetError] = deque()
         self._gate: asyncio.Event | None = None
 
-    def fail_next(self, failure: StorageError) -> None:
-        """Let the next write fail; call it again for the one after."""
-        self._failures.append(failure)
+    def fail_next(self, failure: RivetError) -> None:
+        """Let the next write fail; called again, the one after it."""
+        self._next_failures.append(failure)
 
     def hold_writes(self) -> None:
         """Let writes wait until ``release_writes``."""
-        self._gate = asyncio.Event()
+        if self._gate is None:
+            self._gate = asyncio.Event()
 
     def release_writes(self) -> None:
         """Let held writes go on."""
-        if self._gate is not None:
-            self._gate.set()
-            self._gate = None
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.set()
 
     async def open(self) -> None:
-        await self._turn()
+        if self._taken:
+            raise error("storage.locked", path="(memory)")
+        self._taken, self._closed = True, False
 
     async def close(self) -> None:
-        await self._turn()
+        self._taken, self._closed = False, True
+
+    async def turn(self) -> None:
+        """Yield to the event loop, then fail if the test or the life cycle says so."""
+        await asyncio.sleep(0)
+        if self.failure is not None:
+            raise self.failure
+        if self._closed:
+            raise StorageError("storage", "unavailable", "The store is not open")
+
+    async def write_turn(self) -> None:
+        """``turn`` for a write: also waits while writes are held."""
+        await self.turn()
+        if self._gate is not None:
+            await self._gate.wait()
+        if self._next_failures:
+            raise self._next_failures.popleft()
+        self.writes += 1
 
     async def create_actor(self, row: ActorRow, records: Mapping[bytes, bytes]) -> None:
-        await self._write_turn()
-        if row.key is not None and (taken := self._live(row.namespace, row.name, row.key)) is not None:
-            raise error(
-                "actor.duplicate_key",
-                existing_actor_id=taken.actor_id,
-                key=actor_key.serialize(row.key),
-            )
-        self._rows[row.actor_id] = row
-        self._records[row.actor_id] = dict(records)
+        records = dict(records)
+        await self.write_turn()
+        if row.actor_id in self._actors:
+            raise ValueError(f"actor id {row.actor_id!r} was used before")
+        if row.key is not None:
+            existing = self._living(row.namespace, row.name, row.key)
+            if existing is not None:
+                raise duplicate_key(existing.actor_id, row.key)
+        self._actors[row.actor_id] = row
+        self.records[row.actor_id] = records
 
     async def find_by_key(self, namespace: str, name: str, key: ActorKey) -> ActorRow | None:
-        await self._turn()
-        return self._live(namespace, name, key)
+        await self.turn()
+        return self._living(namespace, name, key)
 
     async def find_by_id(self, actor_id: str) -> ActorRow | None:
-        await self._turn()
-        return self._rows.get(actor_id)
+        await self.turn()
+        return self._actors.get(actor_id)
 
     async def list_actors(
         self,
@@ -71,87 +157,59 @@ class MemoryStore:
         name: str,
         *,
         key: ActorKey | None = None,
-        limit: int,
+        limit: int = 100,
         cursor: str | None = None,
         include_destroyed: bool = False,
     ) -> tuple[list[ActorRow], str | None]:
-        await self._turn()
-        rows = [
+        before = decode_actor_cursor(cursor)
+        await self.turn()
+        found = [
             row
-            for row in self._rows.values()
-            if row.namespace == namespace
-            and row.name == name
+            for row in self._actors.values()
+            if (row.namespace, row.name) == (namespace, name)
             and (key is None or row.key == key)
             and (include_destroyed or row.destroy_ts is None)
+            and (before is None or (row.create_ts, row.actor_id) < before)
         ]
-        rows.sort(key=lambda row: (row.create_ts, row.actor_id), reverse=True)
-        start = 0 if cursor is None else int(cursor)
-        page = rows[start : start + limit]
-        return page, str(start + limit) if len(rows) > start + limit else None
+        found.sort(key=lambda row: (row.create_ts, row.actor_id), reverse=True)
+        page = found[:limit]
+        more = page and len(found) > limit
+        return page, encode_cursor(page[-1].create_ts, page[-1].actor_id) if more else None
 
     async def list_names(
-        self, namespace: str, *, limit: int, cursor: str | None = None
+        self, namespace: str, *, limit: int = 100, cursor: str | None = None
     ) -> tuple[list[str], str | None]:
-        await self._turn()
-        live = (row for row in self._rows.values() if row.destroy_ts is None and row.namespace == namespace)
-        names = sorted({row.name for row in live if cursor is None or row.name > cursor})
-        page = names[:limit]
-        return page, page[-1] if len(names) > limit else None
+        after = decode_name_cursor(cursor)
+        await self.turn()
+        names = {row.name for row in self._actors.values() if row.namespace == namespace}
+        found = sorted(name for name in names if after is None or name > after)
+        page = found[:limit]
+        return page, encode_cursor(page[-1]) if page and len(found) > limit else None
 
     async def start_generation(self, actor_id: str, now_ms: int) -> int:
-        await self._write_turn()
-        row = self._rows[actor_id]
+        await self.write_turn()
+        row = self._actors.get(actor_id)
+        if row is None or row.destroy_ts is not None:
+            raise error("actor.not_found")
         generation = row.generation + 1
-        self._rows[actor_id] = replace(row, generation=generation, start_ts=now_ms, connectable_ts=now_ms)
+        self._actors[actor_id] = dataclasses.replace(
+            row, generation=generation, start_ts=now_ms, connectable_ts=now_ms, sleep_ts=None
+        )
         return generation
 
     async def mark_destroyed(self, actor_id: str, now_ms: int) -> None:
-        await self._write_turn()
-        row = self._rows.get(actor_id)
-        if row is not None and row.destroy_ts is None:
-            self._rows[actor_id] = replace(row, destroy_ts=now_ms)
-        self._records.pop(actor_id, None)
+        await self.write_turn()
+        if (row := self._actors.get(actor_id)) is not None and row.destroy_ts is None:
+            self._actors[actor_id] = dataclasses.replace(
+                row, destroy_ts=now_ms, connectable_ts=None, alarm_ts=None
+            )
+            self.records.pop(actor_id, None)
 
     def storage(self, actor_id: str) -> ActorStorage:
-        return _MemoryStorage(self, actor_id)
+        return _StoreRecords(self, actor_id)
 
-    async def load(self, actor_id: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        await self._turn()
-        records = self._records.get(actor_id, {})
-        return {key: records[key] for key in keys if key in records}
-
-    async def apply(self, actor_id: str, puts: Mapping[bytes, bytes], deletes: Sequence[bytes]) -> None:
-        await self._write_turn()
-        records = self._records.setdefault(actor_id, {})
-        for key in deletes:
-            records.pop(key, None)
-        records.update(puts)
-
-    def _live(self, namespace: str, name: str, key: ActorKey) -> ActorRow | None:
-        for row in self._rows.values():
-            if (row.namespace, row.name, row.key, row.destroy_ts) == (namespace, name, key, None):
+    def _living(self, namespace: str, name: str, key: ActorKey) -> ActorRow | None:
+        for row in self._actors.values():
+            if (row.namespace, row.name, row.key) == (namespace, name, key) and row.destroy_ts is None:
                 return row
         return None
-
-    async def _turn(self) -> None:
-        await asyncio.sleep(0)  # the real store yields here; tests should meet the same interleavings
-
-    async def _write_turn(self) -> None:
-        await self._turn()
-        if self._gate is not None:
-            await self._gate.wait()
-        if self._failures:
-            raise self._failures.pop(0)
-        self.writes += 1
-
-
-class _MemoryStorage:
-    def __init__(self, store: MemoryStore, actor_id: str) -> None:
-        self._store = store
-        self._actor_id = actor_id
-
-    async def load(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        return await self._store.load(self._actor_id, keys)
-
-    async def apply(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
-        await self._store.apply(self._actor_id, puts, deletes)

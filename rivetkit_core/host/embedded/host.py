@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
 
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
@@ -27,7 +28,18 @@ from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor, e
 
 log = logging.getLogger("rivetkit.host")
 
+REGION = "default"
+"""The only region there is."""
+
 _PLACEMENT_ATTEMPTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where an actor stands, and whether the call that asked created it."""
+
+    row: ActorRow
+    created: bool
 
 
 class EmbeddedHost:
@@ -85,14 +97,15 @@ class EmbeddedHost:
         """The running actor a target means, created and started as needed.
 
         Raises:
-            RivetError: ``actor.not_found``, the failure of its start, or ``guard.shutting_down``.
+            RivetError: ``actor.not_found``, the failure of its start, or ``guard.service_unavailable``.
         """
         actor_id = (
             target.actor_id if isinstance(target, ById) else self._placed.get((target.name, target.key))
         )
-        if actor_id is not None and (actor := self.registry.running(actor_id)) is not None:
-            return actor
-        self._require_open()
+        if actor_id is not None and actor_id not in self._destroying:
+            actor = self.registry.running(actor_id)
+            if actor is not None:
+                return actor
         row = await self.place(target)
         return await self.registry.reach(row.actor_id, lambda: self._launch(row))
 
@@ -102,17 +115,29 @@ class EmbeddedHost:
         Raises:
             ActorNotFound: There is none.
         """
+        return (await self.place_or_create(target)).row
+
+    async def place_or_create(self, target: Target) -> Placement:
+        """Like ``place``; also tells whether it was this call that created the actor.
+
+        Raises:
+            ActorNotFound: There is none.
+            RivetError: ``datacenter.not_found`` for another region than ``REGION``.
+        """
+        self.require_open()
+        if isinstance(target, ByKey):
+            _check_region(target.region)
         for _ in range(_PLACEMENT_ATTEMPTS):
-            row = await self._find(target)
+            row, created = await self._find(target), False
             if row is None and isinstance(target, ByKey) and target.create:
-                row = await self._try_create(target)
+                row, created = await self._try_create(target), True
                 if row is None:
                     continue  # somebody else was faster: look again
             if row is None:
                 raise error("actor.not_found")
             destruction = self._destroying.get(row.actor_id)
             if destruction is None:
-                return row
+                return Placement(row, created)
             await asyncio.wait([destruction])
         raise error("actor.destroyed_while_waiting_for_ready")
 
@@ -122,17 +147,24 @@ class EmbeddedHost:
         """Make a new actor and start it, so that a failing first start is the caller's error.
 
         Raises:
-            RivetError: ``actor.duplicate_key``, ``actor.not_registered``, or what a startup hook raised.
+            RivetError: ``actor.duplicate_key``, ``actor.not_registered``, ``datacenter.not_found``, or
+                what a startup hook raised.
         """
-        self._require_open()
+        self.require_open()
+        _check_region(region)
         row = await self._insert(name, key, input)
         await self.registry.reach(row.actor_id, lambda: self._launch(row))
         return row
 
     async def destroy(self, actor_id: str) -> None:
-        """Run ``on_destroy`` if the actor runs, delete everything it stored and free its key. Idempotent."""
+        """Run ``on_destroy`` if the actor runs, delete everything it stored and free its key. Idempotent.
+
+        Raises:
+            StorageError: The data could not be deleted; the actor has stopped, its key is not free.
+        """
+        self.require_open()
         self._request_destroy(actor_id)
-        await asyncio.wait([self._destroying[actor_id]])
+        await asyncio.shield(self._destroying[actor_id])
 
     def own(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Run a task that ``close`` waits for."""
@@ -146,9 +178,14 @@ class EmbeddedHost:
         if not task.cancelled() and (failure := task.exception()) is not None:
             log.error("a background task of the host failed", exc_info=failure)
 
-    def _require_open(self) -> None:
+    def require_open(self) -> None:
+        """Refuse what comes before ``open`` or after ``close`` began.
+
+        Raises:
+            RivetError: ``guard.service_unavailable`` while closing, ``registry.shut_down`` otherwise.
+        """
         if self.is_closing:
-            raise error("guard.shutting_down")
+            raise error("guard.service_unavailable")
         if not self.is_open:
             raise error(
                 "registry.shut_down", "The registry is not running: open it, serve it, or use its lifespan"
@@ -171,7 +208,7 @@ class EmbeddedHost:
     async def _insert(self, name: str, key: ActorKey | None, input: bytes | None) -> ActorRow:
         self.registry.factory(name)
         if key is not None:
-            _check_key(key)
+            check_key(key)
         row = ActorRow(
             actor_id=new_actor_id(self.entropy),
             name=name,
@@ -185,33 +222,41 @@ class EmbeddedHost:
 
     async def _launch(self, row: ActorRow) -> ActorTask:
         factory = self.registry.factory(row.name)
+        try:
+            actor = await self._start(factory, row)
+        except Exception as failure:
+            await self._discard_stillborn(row)
+            if isinstance(failure, RivetError):
+                raise
+            log.error("actor %s could not be made", row.actor_id, exc_info=failure)
+            raise error("actor.start_failed") from failure
+        if row.key is not None:
+            self._placed[row.name, row.key] = row.actor_id
+        return actor
+
+    async def _start(self, factory: ActorFactory, row: ActorRow) -> ActorTask:
         generation = await self.store.start_generation(row.actor_id, time_ms(self.clock))
-        identity = ActorIdentity(row.actor_id, row.name, row.key or (), generation)
-        storage = self.store.storage(row.actor_id)
         actor = ActorTask(
             factory,
-            identity,
-            storage=storage,
+            ActorIdentity(row.actor_id, row.name, row.key or (), generation),
+            storage=self.store.storage(row.actor_id),
             access=self.access,
             clock=self.clock,
             entropy=self.entropy,
             request_destroy=lambda: self._request_destroy(row.actor_id),
             expose_errors=self._expose_errors,
         )
-        try:
-            await actor.start(None)
-        except RivetError:
-            await self._discard_stillborn(row)
-            raise
-        if row.key is not None:
-            self._placed[row.name, row.key] = row.actor_id
+        await actor.start(None)
         return actor
 
     async def _discard_stillborn(self, row: ActorRow) -> None:
-        records = await self.store.storage(row.actor_id).load([ACTOR_KEY])
-        stored = records.get(ACTOR_KEY)
-        if stored is None or not decode_actor(stored).has_initialized:
-            await self.store.mark_destroyed(row.actor_id, time_ms(self.clock))
+        try:
+            records = await self.store.storage(row.actor_id).load([ACTOR_KEY])
+            stored = records.get(ACTOR_KEY)
+            if stored is None or not decode_actor(stored).has_initialized:
+                await self.store.mark_destroyed(row.actor_id, time_ms(self.clock))
+        except RivetError as failure:  # the caller needs to hear why the start failed, not this
+            log.error("actor %s could not be looked at after its start failed: %s", row.actor_id, failure)
 
     def _request_destroy(self, actor_id: str) -> None:
         if actor_id not in self._destroying:
@@ -230,7 +275,20 @@ class EmbeddedHost:
             del self._destroying[actor_id]
 
 
-def _check_key(key: ActorKey) -> None:
-    size = len(actor_key.serialize(key).encode("utf-8", "surrogatepass"))
+def _check_region(region: str | None) -> None:
+    if region not in (None, "", REGION):
+        raise error("datacenter.not_found")
+
+
+def check_key(key: ActorKey) -> None:
+    """Refuse keys that cannot be stored.
+
+    Raises:
+        RivetError: ``actor.key_too_large``, or ``api.bad_request`` for text that is not Unicode.
+    """
+    try:
+        size = len(actor_key.serialize(key).encode())
+    except UnicodeEncodeError:
+        raise error("api.bad_request", reason="the key holds a lone surrogate") from None
     if size > actor_key.MAX_SERIALIZED:
         raise error("actor.key_too_large", size=size, limit=actor_key.MAX_SERIALIZED)

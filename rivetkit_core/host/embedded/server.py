@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import signal
 import socket
@@ -54,7 +55,9 @@ def bind(address: Address) -> socket.socket:
         ServeError: The port is taken or not allowed, or the host name is unknown.
     """
     if address.fd is not None:
-        return socket.socket(fileno=address.fd)
+        return _inherited(address.fd)
+    if not 0 <= address.port <= 65_535:  # getaddrinfo would wrap it around
+        raise ServeError(f"port {address.port} does not exist: choose one between 0 and 65535")
     try:
         family, _, _, _, where = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -62,8 +65,8 @@ def bind(address: Address) -> socket.socket:
         # With the protocol spelled out asyncio turns Nagle's algorithm off; without, an event followed by
         # an answer waits 40 ms for the client's acknowledgement.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    except (OSError, OverflowError) as failure:
-        raise ServeError(f"cannot listen on {address.host}:{address.port}: {failure}") from failure
+    except OSError as failure:
+        raise ServeError(_explain_bind(address, failure)) from failure
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(where)
@@ -75,8 +78,23 @@ def bind(address: Address) -> socket.socket:
     return listener
 
 
+def _inherited(descriptor: int) -> socket.socket:
+    try:
+        listener = socket.socket(fileno=descriptor)
+        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            listener.detach()  # it belongs to somebody else
+            raise ServeError(f"file descriptor {descriptor} is not a listening socket: check fd=...")
+    except OSError as failure:
+        reason = failure.strerror or failure
+        raise ServeError(f"file descriptor {descriptor} cannot be listened on: {reason}") from failure
+    listener.setblocking(False)
+    return listener
+
+
 def _explain_bind(address: Address, failure: OSError) -> str:
     where = f"{address.host}:{address.port}"
+    if isinstance(failure, socket.gaierror):
+        return f"the host name {address.host} is unknown ({failure.strerror}): choose another host=..."
     match failure.errno:
         case errno.EADDRINUSE:
             return f"{where} is in use: stop the other program, or choose another port with port=..."
@@ -111,7 +129,10 @@ async def serve(
     """Serve until a signal or cancellation, then stop accepting, await ``finish``, and end.
 
     ``finish`` runs while open connections can still be answered; it runs exactly once, also when serving
-    fails.
+    fails. A second signal cancels it.
+
+    Raises:
+        ServeError: A second signal came before ``finish`` was done.
     """
     # websockets reads this limit from a module constant; connection parameters travel in a header and
     # may fill one (client-protocol 9).
@@ -121,6 +142,7 @@ async def serve(
         lifespan="off",
         access_log=False,
         log_config=None,
+        log_level="warning",  # below that it logs the URLs of websockets, which may carry tokens
         ws_max_size=_MAX_FRAME,
         ws_ping_interval=_PING_INTERVAL,
         ws_ping_timeout=_PING_INTERVAL,
@@ -130,8 +152,8 @@ async def serve(
         server_header=False,
     )
     server = _Server(config)
-    stop = asyncio.Event()
-    async with _signals(stop, server) if handle_signals else contextlib.nullcontext():
+    stop, give_up = asyncio.Event(), asyncio.Event()
+    async with _signals(stop, give_up) if handle_signals else contextlib.nullcontext():
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -142,34 +164,53 @@ async def serve(
             stopping.cancel()
             server.stop_accepting()
             try:
-                await finish()
+                await _unless(give_up, finish)
             finally:
                 server.should_exit = True
-                await serving
+                server.force_exit = give_up.is_set()
+                await _unless(give_up, lambda: serving)
+
+
+async def _unless(give_up: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
+    """Await ``work`` to its end, or cancel it when ``give_up`` is set first."""
+    working = asyncio.ensure_future(work())
+    giving_up = asyncio.create_task(give_up.wait())
+    try:
+        await asyncio.wait([working, giving_up], return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        working.cancel()
+        await asyncio.wait([working])
+        raise
+    finally:
+        giving_up.cancel()
+    if not working.done():
+        working.cancel()  # and not awaited: it may wait for code that does not end
+        log.warning("second signal: not waiting any longer")
+        raise ServeError("stopped by a second signal, without waiting for unfinished work and unsaved state")
+    await working
 
 
 @contextlib.asynccontextmanager
-async def _signals(stop: asyncio.Event, server: _Server) -> AsyncGenerator[None]:
+async def _signals(stop: asyncio.Event, give_up: asyncio.Event) -> AsyncGenerator[None]:
     loop = asyncio.get_running_loop()
 
     def received() -> None:
         if stop.is_set():
-            log.warning("second signal: not waiting any longer")
-            server.force_exit = True
+            give_up.set()
         stop.set()
 
     def fallback(_signal: int, _frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(received)
 
-    previous: dict[signal.Signals, object] = {}
+    undo: list[Callable[[], object]] = []
     try:
         for number in _SIGNALS:
             try:
                 loop.add_signal_handler(number, received)
+                undo.append(functools.partial(loop.remove_signal_handler, number))
             except NotImplementedError:  # Windows has no loop signal handlers
-                previous[number] = signal.signal(number, fallback)
+                undo.append(functools.partial(signal.signal, number, signal.signal(number, fallback)))
         yield
     finally:
-        for number in _SIGNALS:
-            if number not in previous:
-                loop.remove_signal_handler(number)
+        for step in undo:
+            step()

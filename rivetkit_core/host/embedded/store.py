@@ -1,94 +1,127 @@
-"""The embedded host's store: one SQLite file in a data directory, or in memory.
+"""The embedded host's durable store: one SQLite file in WAL mode, or a database in memory.
 
-    <data_dir>/rivetkit.sqlite3      placement rows and records (with its -wal and -shm while open)
-    <data_dir>/lock                  held while open; names the process
+    <data_dir>/rivetkit.sqlite3   the data (and -wal, -shm beside it while in use)
+    <data_dir>/lock               who uses the directory
 
-Committed means: survives a crash of the process (WAL, synchronous=NORMAL); with ``full_sync`` also a
-power failure (synchronous=FULL).
+One thread writes and commits in groups (``writer``), one thread reads. A returned write survives a crash of
+the process; with ``full_sync`` it survives a power failure as well.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from rivetkit_core.errors import StorageError, error
-from rivetkit_core.host.embedded import schema
+from rivetkit_core.errors import error
+from rivetkit_core.host.embedded import directory, records, schema
+from rivetkit_core.host.embedded.failures import cannot_open, closed, unavailable
 from rivetkit_core.host.embedded.lock import DirectoryLock
-from rivetkit_core.host.embedded.store_port import ActorRow
-from rivetkit_core.host.embedded.writer import Writer, WriterStatistics, explain
-from rivetkit_core.host.port import ActorKey, ActorStorage
-from rivetkit_core.wire import actor_key
-
-FILE_NAME = "rivetkit.sqlite3"
-
-_COLUMNS = (
-    "actor_id, name, key, namespace, create_ts, start_ts, connectable_ts, sleep_ts, destroy_ts, generation"
+from rivetkit_core.host.embedded.records import Change
+from rivetkit_core.host.embedded.store_port import (
+    ActorRow,
+    decode_actor_cursor,
+    decode_name_cursor,
+    duplicate_key,
+    encode_cursor,
 )
+from rivetkit_core.host.embedded.writer import GroupWriter, WriterStatistics
+from rivetkit_core.host.port import ActorKey, ActorStorage
+
+DATA_FILE = "rivetkit.sqlite3"
+LOCK_FILE = "lock"
+
+_MAX_PAGES = 2**32 - 2  # SQLite's own limit
+_T = TypeVar("_T")
 
 
 class SqliteStore:
-    """Implements ``HostStore``. Use from one event loop; everything blocking happens on its own thread.
+    """A ``HostStore`` in a data directory, or in memory when there is none.
+
+    Belongs to the event loop that opened it. Cancelling a call leaves its outcome unknown and harms nothing.
 
     Args:
-        data_dir: Directory, created with mode 0700 if missing; None keeps everything in memory.
-        full_sync: Also survive a power failure.
-        integrity_check: Check the whole file on opening. Takes time proportional to its size.
+        data_dir: Made with mode 0700 if missing; None keeps everything in memory until ``close``.
+        full_sync: Wait for the disk at every commit, so that returned writes survive a power failure.
+        integrity_check: Read the whole file for damage when opening.
+        max_pending: Operations waiting for a commit before further callers are held back.
     """
 
     def __init__(
-        self, data_dir: Path | None, *, full_sync: bool = False, integrity_check: bool = True
+        self,
+        data_dir: Path | None,
+        *,
+        full_sync: bool = False,
+        integrity_check: bool = True,
+        max_pending: int = 4096,
     ) -> None:
         self._data_dir = data_dir
         self._full_sync = full_sync
         self._integrity_check = integrity_check
+        self._max_pending = max_pending
         self._lock: DirectoryLock | None = None
-        self._writer = Writer(self._connect)
-
-    @property
-    def statistics(self) -> WriterStatistics:
-        """Commits, operations and the largest group so far."""
-        return self._writer.statistics
+        self._writer: GroupWriter | None = None
+        self._reader: _Reader | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        self._writer = Writer(self._connect)
+        """Take the directory over, check the file and make its tables if it is new.
+
+        Raises:
+            StorageError: ``storage.locked``, ``corrupt``, ``newer_schema`` or ``unavailable``; the file's
+                bytes are as they were.
+        """
+        opening = asyncio.ensure_future(asyncio.to_thread(self._connect))
         try:
-            await self._writer.start()
-        except StorageError:
+            writing, reading = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.wait([opening])  # short, and the lock must not stay behind
+            if opening.exception() is None:
+                for connection in opening.result():
+                    if connection is not None:
+                        connection.close()
+                self._release()
             raise
-        except (sqlite3.Error, OSError) as failure:
-            raise _unusable(self._data_dir, failure) from failure
+        self._closing = None
+        self._writer = GroupWriter(writing, max_pending=self._max_pending)
+        self._reader = None if reading is None else _Reader(reading)
 
     async def close(self) -> None:
-        await self._writer.stop()
-        self._release()
+        """Commit what was queued, fold the log into the data file and let the directory go. Idempotent."""
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
 
-    async def run(self, statement: str) -> None:
-        """Run one statement outside the tables' own; for maintenance and for tests that provoke faults."""
-        await self._writer.submit(lambda connection: connection.execute(statement).fetchall())
+    def statistics(self) -> WriterStatistics:
+        """Counts of the writer since ``open``.
+
+        Raises:
+            StorageError: The store is not open.
+        """
+        return self._opened().statistics()
+
+    async def limit_size(self, max_bytes: int | None) -> None:
+        """Bound the data file until ``close``: what does not fit fails as on a full disk. None lifts it."""
+        await self._opened().run(partial(_limit_size, max_bytes))
 
     async def create_actor(self, row: ActorRow, records: Mapping[bytes, bytes]) -> None:
-        def work(connection: sqlite3.Connection) -> None:
-            if row.key is not None:
-                taken = _find_by_key(connection, row.namespace, row.name, row.key)
-                if taken is not None:
-                    key = actor_key.serialize(row.key)
-                    raise error("actor.duplicate_key", existing_actor_id=taken.actor_id, key=key)
-            connection.execute(f"INSERT INTO actors ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", _to_sql(row))
-            _put(connection, row.actor_id, records)
-
-        await self._writer.submit(work)
+        first = Change(row.actor_id, dict(records), ())
+        existing = await self._opened().run(partial(_create, row, first))
+        if existing is None:
+            return
+        if existing == row.actor_id or row.key is None:
+            raise ValueError(f"actor id {row.actor_id!r} was used before")
+        raise duplicate_key(existing, row.key)
 
     async def find_by_key(self, namespace: str, name: str, key: ActorKey) -> ActorRow | None:
-        return await self._writer.submit(lambda connection: _find_by_key(connection, namespace, name, key))
+        return await self._read(lambda connection: directory.by_key(connection, namespace, name, key))
 
     async def find_by_id(self, actor_id: str) -> ActorRow | None:
-        def work(connection: sqlite3.Connection) -> ActorRow | None:
-            found = connection.execute(f"SELECT {_COLUMNS} FROM actors WHERE actor_id = ?", (actor_id,))
-            return _first(found)
-
-        return await self._writer.submit(work)
+        return await self._read(lambda connection: directory.by_id(connection, actor_id))
 
     async def list_actors(
         self,
@@ -96,204 +129,180 @@ class SqliteStore:
         name: str,
         *,
         key: ActorKey | None = None,
-        limit: int,
+        limit: int = 100,
         cursor: str | None = None,
         include_destroyed: bool = False,
     ) -> tuple[list[ActorRow], str | None]:
-        conditions, values = ["namespace = ?", "name = ?"], [namespace, name]
-        if key is not None:
-            conditions.append("key = ?")
-            values.append(actor_key.serialize(key))
-        if not include_destroyed:
-            conditions.append("destroy_ts IS NULL")
-        if cursor is not None:
-            conditions.append("(create_ts, actor_id) < (CAST(? AS INTEGER), ?)")
-            values += _read_cursor(cursor)
-        statement = (
-            f"SELECT {_COLUMNS} FROM actors WHERE {' AND '.join(conditions)} "
-            "ORDER BY create_ts DESC, actor_id DESC LIMIT ?"
+        read = partial(
+            directory.page,
+            namespace=namespace,
+            name=name,
+            key=key,
+            limit=limit + 1,
+            before=decode_actor_cursor(cursor),
+            include_destroyed=include_destroyed,
         )
-
-        def work(connection: sqlite3.Connection) -> list[ActorRow]:
-            return [_from_sql(row) for row in connection.execute(statement, (*values, limit + 1))]
-
-        rows = await self._writer.submit(work)
-        page = rows[:limit]
-        more = len(rows) > limit
-        return page, f"{page[-1].create_ts}.{page[-1].actor_id}" if more else None
+        found = await self._read(read)
+        page = found[:limit]
+        more = page and len(found) > limit
+        return page, encode_cursor(page[-1].create_ts, page[-1].actor_id) if more else None
 
     async def list_names(
-        self, namespace: str, *, limit: int, cursor: str | None = None
+        self, namespace: str, *, limit: int = 100, cursor: str | None = None
     ) -> tuple[list[str], str | None]:
-        statement = (
-            "SELECT DISTINCT name FROM actors WHERE namespace = ? AND destroy_ts IS NULL AND name > ? "
-            "ORDER BY name LIMIT ?"
-        )
-
-        def work(connection: sqlite3.Connection) -> list[str]:
-            return [
-                str(row[0]) for row in connection.execute(statement, (namespace, cursor or "", limit + 1))
-            ]
-
-        names = await self._writer.submit(work)
-        page = names[:limit]
-        return page, page[-1] if len(names) > limit else None
+        after = decode_name_cursor(cursor)
+        read = partial(directory.names, namespace=namespace, limit=limit + 1, after=after)
+        found = await self._read(read)
+        page = found[:limit]
+        return page, encode_cursor(page[-1]) if page and len(found) > limit else None
 
     async def start_generation(self, actor_id: str, now_ms: int) -> int:
-        statement = (
-            "UPDATE actors SET generation = generation + 1, start_ts = ?, connectable_ts = ? "
-            "WHERE actor_id = ? AND destroy_ts IS NULL RETURNING generation"
-        )
-
-        def work(connection: sqlite3.Connection) -> int:
-            counted = connection.execute(statement, (now_ms, now_ms, actor_id)).fetchall()
-            if not counted:
-                raise error("actor.not_found")
-            return int(counted[0][0])
-
-        return await self._writer.submit(work)
+        run = partial(directory.start_generation, actor_id=actor_id, now_ms=now_ms)
+        generation = await self._opened().run(run)
+        if generation is None:
+            raise error("actor.not_found")
+        return generation
 
     async def mark_destroyed(self, actor_id: str, now_ms: int) -> None:
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM records WHERE actor_id = ?", (actor_id,))
-            connection.execute(
-                "UPDATE actors SET destroy_ts = ? WHERE actor_id = ? AND destroy_ts IS NULL",
-                (now_ms, actor_id),
-            )
-
-        await self._writer.submit(work)
+        await self._opened().run(partial(_destroy, actor_id, now_ms))
 
     def storage(self, actor_id: str) -> ActorStorage:
-        return _SqliteStorage(self, actor_id)
+        return _Records(self, actor_id)
 
-    async def load(self, actor_id: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Records of one actor; ``storage`` gives the same as a port."""
+    async def load_records(self, actor_id: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Records of one actor, as of one moment."""
+        keys = tuple(keys)
+        return await self._read(lambda connection: records.read(connection, actor_id, keys))
 
-        def work(connection: sqlite3.Connection) -> dict[bytes, bytes]:
-            marks = ",".join("?" * len(keys))
-            statement = f"SELECT key, value FROM records WHERE actor_id = ? AND key IN ({marks})"
-            return {
-                bytes(key): bytes(value) for key, value in connection.execute(statement, (actor_id, *keys))
-            }
+    async def change_records(self, change: Change) -> None:
+        """Change records of one actor, all or nothing."""
+        await self._opened().change(change)
 
-        return await self._writer.submit(work)
+    def _opened(self) -> GroupWriter:
+        if self._writer is None or self._closing is not None:
+            raise closed()
+        return self._writer
 
-    async def apply(self, actor_id: str, puts: Mapping[bytes, bytes], deletes: Sequence[bytes]) -> None:
-        """Change records of one actor; ``storage`` gives the same as a port."""
+    async def _read(self, function: Callable[[sqlite3.Connection], _T]) -> _T:
+        writer = self._opened()
+        if self._reader is None:
+            return await writer.run(function)
+        return await self._reader.run(function)
 
-        def work(connection: sqlite3.Connection) -> None:
-            if deletes:
-                connection.executemany(
-                    "DELETE FROM records WHERE actor_id = ? AND key = ?", [(actor_id, key) for key in deletes]
-                )
-            _put(connection, actor_id, puts)
-
-        await self._writer.submit(work)
-
-    def _connect(self) -> sqlite3.Connection:
-        if self._data_dir is None:
-            connection = sqlite3.connect(":memory:", isolation_level=None)
-            schema.prepare(connection, full_sync=False)
-            return connection
-        self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = DirectoryLock(self._data_dir / "lock")
-        lock.acquire()
-        self._lock = lock
-        try:
-            path = self._data_dir / FILE_NAME
-            schema.check_file(path, integrity=self._integrity_check)
-            connection = sqlite3.connect(path, isolation_level=None)
-            schema.prepare(connection, full_sync=self._full_sync)
-        except BaseException:
-            self._release()
-            raise
-        return connection
+    async def _close(self) -> None:
+        if self._reader is not None:
+            await self._reader.stop()
+            self._reader = None
+        if self._writer is not None:
+            await self._writer.stop()
+            self._writer = None
+        self._release()
 
     def _release(self) -> None:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
+    def _connect(self) -> tuple[sqlite3.Connection, sqlite3.Connection | None]:
+        if self._data_dir is None:
+            if self._writer is not None:
+                raise error("storage.locked", path=":memory:")
+            connection = _connection(":memory:")
+            schema.create(connection)
+            return connection, None
+        path = self._data_dir / DATA_FILE
+        try:
+            self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = DirectoryLock(self._data_dir / LOCK_FILE)
+            lock.acquire()
+        except OSError as failure:
+            raise cannot_open(self._data_dir, failure) from failure
+        try:
+            schema.examine(path, integrity_check=self._integrity_check)
+            connections = self._open_file(path)
+        except BaseException as failure:
+            lock.release()
+            if isinstance(failure, sqlite3.Error | OSError):
+                raise cannot_open(path, failure) from failure
+            raise
+        self._lock = lock
+        return connections
 
-class _SqliteStorage:
-    __slots__ = ("_actor_id", "_store")
+    def _open_file(self, path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+        writing = _connection(str(path))
+        try:
+            writing.execute("PRAGMA journal_mode = WAL").fetchall()
+            writing.execute(f"PRAGMA synchronous = {'FULL' if self._full_sync else 'NORMAL'}")
+            schema.create(writing)
+            reading = _connection(str(path))
+        except BaseException:
+            writing.close()
+            raise
+        reading.execute("PRAGMA query_only = ON")
+        return writing, reading
+
+
+class _Reader:
+    """The reading connection and its thread. Sees every commit made before the call."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rivetkit-store-reader")
+
+    async def run(self, function: Callable[[sqlite3.Connection], _T]) -> _T:
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._thread, function, self._connection)
+        except (sqlite3.Error, OSError) as failure:
+            raise unavailable(failure) from failure
+
+    async def stop(self) -> None:
+        """Finish queued reads and close."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+        self._thread.shutdown(wait=False)
+
+
+class _Records:
+    """``ActorStorage`` of one actor."""
 
     def __init__(self, store: SqliteStore, actor_id: str) -> None:
         self._store = store
         self._actor_id = actor_id
 
     async def load(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        return await self._store.load(self._actor_id, keys)
+        return await self._store.load_records(self._actor_id, keys)
 
     async def apply(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
-        await self._store.apply(self._actor_id, puts, deletes)
+        await self._store.change_records(Change(self._actor_id, dict(puts), tuple(deletes)))
 
 
-def _unusable(data_dir: Path | None, failure: Exception) -> StorageError:
-    if isinstance(failure, OSError):
-        reason = failure.strerror or str(failure)
-        message = f"the data directory {data_dir} cannot be used ({reason}): check its path and permissions"
-        return StorageError("storage", "unavailable", message)
-    return explain(failure)
-
-
-def _put(connection: sqlite3.Connection, actor_id: str, records: Mapping[bytes, bytes]) -> None:
-    connection.executemany(
-        "INSERT INTO records (actor_id, key, value) VALUES (?, ?, ?) "
-        "ON CONFLICT (actor_id, key) DO UPDATE SET value = excluded.value",
-        [(actor_id, key, value) for key, value in records.items()],
+def _connection(database: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        database, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=5.0
     )
 
 
-def _find_by_key(connection: sqlite3.Connection, namespace: str, name: str, key: ActorKey) -> ActorRow | None:
-    statement = (
-        f"SELECT {_COLUMNS} FROM actors WHERE namespace = ? AND name = ? AND key = ? AND destroy_ts IS NULL"
-    )
-    return _first(connection.execute(statement, (namespace, name, actor_key.serialize(key))))
+def _limit_size(max_bytes: int | None, connection: sqlite3.Connection) -> None:
+    pages = _MAX_PAGES
+    if max_bytes is not None:
+        (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+        pages = max(1, max_bytes // page_size)
+    connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
 
 
-def _first(cursor: sqlite3.Cursor) -> ActorRow | None:
-    row = cursor.fetchone()
-    return None if row is None else _from_sql(row)
+def _create(row: ActorRow, first: Change, connection: sqlite3.Connection) -> str | None:
+    """Add the actor, or return the id of the one in its way."""
+    if directory.by_id(connection, row.actor_id) is not None:
+        return row.actor_id
+    if row.key is not None:
+        existing = directory.by_key(connection, row.namespace, row.name, row.key)
+        if existing is not None:
+            return existing.actor_id
+    directory.insert(connection, row)
+    records.write(connection, [first])
+    return None
 
 
-def _to_sql(row: ActorRow) -> tuple[object, ...]:
-    return (
-        row.actor_id,
-        row.name,
-        None if row.key is None else actor_key.serialize(row.key),
-        row.namespace,
-        row.create_ts,
-        row.start_ts,
-        row.connectable_ts,
-        row.sleep_ts,
-        row.destroy_ts,
-        row.generation,
-    )
-
-
-def _from_sql(
-    row: tuple[str, str, str | None, str, int, int | None, int | None, int | None, int | None, int],
-) -> ActorRow:
-    actor_id, name, key, namespace, create_ts, start_ts, connectable_ts, sleep_ts, destroy_ts, generation = (
-        row
-    )
-    return ActorRow(
-        actor_id=actor_id,
-        name=name,
-        key=None if key is None else actor_key.deserialize(key),
-        namespace=namespace,
-        create_ts=create_ts,
-        start_ts=start_ts,
-        connectable_ts=connectable_ts,
-        sleep_ts=sleep_ts,
-        destroy_ts=destroy_ts,
-        generation=generation,
-    )
-
-
-def _read_cursor(cursor: str) -> tuple[str, str]:
-    created, _, actor_id = cursor.partition(".")
-    if not created.isdigit() or not actor_id:
-        raise error("api.bad_request", reason="the cursor is not one of ours")
-    return created, actor_id
+def _destroy(actor_id: str, now_ms: int, connection: sqlite3.Connection) -> None:
+    if directory.mark_destroyed(connection, actor_id, now_ms):
+        records.delete_all(connection, actor_id)

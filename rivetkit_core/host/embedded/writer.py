@@ -1,191 +1,218 @@
-"""One thread that owns the SQLite connection, and commits the work of many actors in groups.
+"""One thread that owns the writing connection and commits in groups.
 
-Whatever is submitted while a commit is under way shares the next transaction, so the cost of a commit is
-divided among everybody who waits for it.
+Everything queued while a transaction commits goes into the next single transaction; each caller hears of
+its operation after that commit, all of a group in one call into the event loop. An operation that fails
+makes its group be tried again one by one, so it fails alone.
 
-Invariants
-    An operation runs entirely inside one transaction; its caller hears of success only after the commit.
-    An operation that raises RivetError has written nothing, so the rest of its group is unaffected.
-    When SQLite itself fails, the whole group is rolled back and every caller of it is told.
+Invariants:
+    an operation is reported done only after the transaction it ran in was committed;
+    operations run in the order they were queued, and may run twice, the first time undone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from itertools import groupby
+from typing import TypeVar, cast
 
-from rivetkit_core.errors import RivetError, StorageError
+from rivetkit_core.host.embedded import records
+from rivetkit_core.host.embedded.failures import closed, unavailable
+from rivetkit_core.host.embedded.records import Change
 
-T = TypeVar("T")
+_log = logging.getLogger("rivetkit.storage")
+_T = TypeVar("_T")
 
-_LARGEST_GROUP = 512
+Function = Callable[[sqlite3.Connection], object]
+"""Runs in the writer's thread inside a transaction; it must do nothing but use the connection."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class WriterStatistics:
-    """Counters since the writer started."""
+    """Counts since ``open``. ``queue_depth`` is what waits for a commit right now."""
 
-    commits: int = 0
-    operations: int = 0
-    largest_group: int = 0
-
-
-class _Operation(Generic[T]):
-    __slots__ = ("failure", "future", "result", "work")
-
-    def __init__(self, work: Callable[[sqlite3.Connection], T], future: asyncio.Future[T]) -> None:
-        self.work = work
-        self.future = future
-        self.result: T | None = None
-        self.failure: Exception | None = None
-
-    def settle(self) -> None:
-        if self.future.done():  # cancelled: nobody waits any more
-            return
-        if self.failure is not None:
-            self.future.set_exception(self.failure)
-        else:
-            self.future.set_result(cast("T", self.result))
+    commits: int
+    operations: int
+    largest_group: int
+    queue_depth: int
 
 
-class Writer:
-    """Runs operations on its own thread. ``submit`` from the loop that called ``start``."""
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    operation: Change | Function
+    future: asyncio.Future[object]
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], *, max_pending: int = 10_000) -> None:
-        self._connect = connect
-        self._slots = asyncio.Semaphore(max_pending)
-        self._pending: deque[_Operation[object]] = deque()
-        self._condition = threading.Condition()
-        self._stopping = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self.statistics = WriterStatistics()
 
-    async def start(self) -> None:
-        """Open the connection on the thread.
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    failure: Exception
 
-        Raises:
-            Exception: Whatever connecting raised.
-        """
+
+class GroupWriter:
+    """Runs operations in its thread. All methods belong to the event loop that made it.
+
+    Args:
+        connection: In autocommit mode; the writer's alone from now on, and closed by it.
+        max_pending: Operations queued or being committed; more callers wait for their turn.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, *, max_pending: int) -> None:
+        self._connection = connection
         self._loop = asyncio.get_running_loop()
-        ready: asyncio.Future[None] = self._loop.create_future()
-        self._thread = threading.Thread(target=self._run, args=(ready,), name="rivetkit-store", daemon=True)
+        self._slots = asyncio.Semaphore(max_pending)
+        self._wake = threading.Condition()
+        self._queue: deque[_Queued] = deque()
+        self._stopping = False
+        self._entering = 0
+        self._all_entered = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._commits = 0
+        self._operations = 0
+        self._largest_group = 0
+        # A daemon: an owner that never stops us must not keep the process alive, and an interrupted commit
+        # is undone by the next open.
+        self._thread = threading.Thread(target=self._run, name="rivetkit-store-writer", daemon=True)
         self._thread.start()
-        await ready
 
-    async def submit(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``work`` in the next transaction and return its result after the commit.
+    def statistics(self) -> WriterStatistics:
+        """What happened so far; a group counts once it is committed."""
+        with self._wake:
+            return WriterStatistics(
+                self._commits, self._operations, self._largest_group, queue_depth=len(self._queue)
+            )
 
-        Waits for room when too much is pending. Cancelling stops the waiting; the operation may still run.
+    async def change(self, change: Change) -> None:
+        """Write records; on return they are committed."""
+        await self._submit(change)
 
-        Raises:
-            StorageError: Nothing of the group was written.
-        """
-        if self._loop is None or self._stopping:
-            raise StorageError("storage", "unavailable", "the store is closed")
-        async with self._slots:
-            future: asyncio.Future[T] = self._loop.create_future()
-            operation = _Operation(work, future)
-            with self._condition:
-                self._pending.append(cast("_Operation[object]", operation))
-                self._condition.notify()
-            return await future
+    async def run(self, function: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Run a function in a transaction and return its result once that is committed."""
+        return cast("_T", await self._submit(function))
 
     async def stop(self) -> None:
-        """Commit what is pending, close the connection, end the thread. Idempotent."""
-        thread = self._thread
-        if thread is None:
-            return
-        with self._condition:
+        """Commit what callers asked for so far, then end the thread and close the connection.
+
+        The owner lets no new callers in from now on.
+        """
+        while self._entering:
+            self._all_entered.clear()
+            await self._all_entered.wait()
+        with self._wake:
             self._stopping = True
-            self._condition.notify()
-        await asyncio.to_thread(thread.join)
-        self._thread = None
+            self._wake.notify()
+        await self._ended.wait()
 
-    def _run(self, ready: asyncio.Future[None]) -> None:
+    async def _submit(self, operation: Change | Function) -> object:
+        await self._enter()
+        future: asyncio.Future[object] = self._loop.create_future()
+        with self._wake:
+            if self._stopping:
+                self._slots.release()
+                raise closed()
+            self._queue.append(_Queued(operation, future))
+            self._wake.notify()
+        return await future
+
+    async def _enter(self) -> None:
+        self._entering += 1
         try:
-            connection = self._connect()
-        except Exception as failure:  # noqa: BLE001 - handed to whoever started the thread
-            self._call_soon(_fail, ready, failure)
-            return
-        self._call_soon(_succeed, ready)
-        try:
-            while group := self._next_group():
-                self._commit(connection, group)
-                self._call_soon(_settle, group)
+            await self._slots.acquire()
         finally:
-            connection.close()
+            self._entering -= 1
+            if self._entering == 0:
+                self._all_entered.set()
 
-    def _next_group(self) -> list[_Operation[object]]:
-        with self._condition:
-            while not self._pending and not self._stopping:
-                self._condition.wait()
-            count = min(len(self._pending), _LARGEST_GROUP)
-            return [self._pending.popleft() for _ in range(count)]
+    def _deliver(self, group: Sequence[_Queued], outcomes: Sequence[object]) -> None:
+        for queued, outcome in zip(group, outcomes, strict=True):
+            self._slots.release()
+            if queued.future.done():  # its caller was cancelled
+                continue
+            if isinstance(outcome, _Failed):
+                queued.future.set_exception(outcome.failure)
+            else:
+                queued.future.set_result(outcome)
 
-    def _commit(self, connection: sqlite3.Connection, group: list[_Operation[object]]) -> None:
+    def _run(self) -> None:
+        while (group := self._next_group()) is not None:
+            outcomes = self._commit(group)
+            self._call_loop(lambda group=group, outcomes=outcomes: self._deliver(group, outcomes))
+        with suppress(sqlite3.Error):  # the log is replayed at the next open
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._connection.close()
+        self._call_loop(self._ended.set)
+
+    def _call_loop(self, callback: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop was closed; nobody is left to be told
+            self._loop.call_soon_threadsafe(callback)
+
+    def _next_group(self) -> list[_Queued] | None:
+        with self._wake:
+            self._wake.wait_for(lambda: self._queue or self._stopping)
+            group = list(self._queue)
+            self._queue.clear()
+        return group or None
+
+    def _commit(self, group: Sequence[_Queued]) -> list[object]:
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            for operation in group:
-                try:
-                    operation.result = operation.work(connection)
-                except RivetError as refused:
-                    operation.failure = refused
-            connection.execute("COMMIT")
-        except (sqlite3.Error, OSError) as failure:
-            _roll_back(connection)
-            told = explain(failure)
-            for operation in group:
-                operation.failure = told
-            return
-        self.statistics.commits += 1
-        self.statistics.operations += len(group)
-        self.statistics.largest_group = max(self.statistics.largest_group, len(group))
+            outcomes = self._transaction(group)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, its caller gets it and the thread goes on
+            self._undo()
+            if len(group) > 1:
+                return [outcome for queued in group for outcome in self._commit([queued])]
+            return [_Failed(self._explained(failure))]
+        with self._wake:
+            self._commits += 1
+            self._operations += len(group)
+            self._largest_group = max(self._largest_group, len(group))
+        return outcomes
 
-    def _call_soon(self, callback: Callable[..., None], *args: object) -> None:
-        loop = self._loop
-        assert loop is not None
-        try:
-            loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            return
+    def _transaction(self, group: Sequence[_Queued]) -> list[object]:
+        changes = [queued.operation for queued in group if isinstance(queued.operation, Change)]
+        if len(changes) == len(group):
+            self._write(changes)
+            return [None] * len(group)
+        outcomes: list[object] = []
+        self._connection.execute("BEGIN IMMEDIATE")
+        for kind, run in groupby((queued.operation for queued in group), key=_is_change):
+            if kind:
+                writes = cast("list[Change]", list(run))
+                records.write(self._connection, writes)
+                outcomes.extend([None] * len(writes))
+            else:
+                outcomes.extend(function(self._connection) for function in cast("list[Function]", list(run)))
+        self._connection.execute("COMMIT")
+        return outcomes
 
+    def _write(self, changes: Sequence[Change]) -> None:
+        statements = records.statements(changes)
+        # A single statement is a transaction by itself; the usual save then costs one call, not three.
+        wrapped = len(statements) > 1
+        if wrapped:
+            self._connection.execute("BEGIN IMMEDIATE")
+        for statement, parameters in statements:
+            self._connection.execute(statement, parameters)
+        if wrapped:
+            self._connection.execute("COMMIT")
 
-def explain(failure: Exception) -> StorageError:
-    """What went wrong with the disk, and what to do about it."""
-    text = str(failure)
-    code = getattr(failure, "sqlite_errorname", "")
-    if code == "SQLITE_FULL":
-        message = f"the disk is full ({text}): free some space; unsaved state is kept in memory and retried"
-    elif code in {"SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM"}:
-        message = f"the data directory cannot be written ({text}): check its permissions"
-    elif code.startswith("SQLITE_IOERR"):
-        message = f"the disk failed ({text}, {code}): check the disk and the file system"
-    else:
-        message = f"the store failed: {text}"
-    return StorageError("storage", "unavailable", message)
+    def _undo(self) -> None:
+        if self._connection.in_transaction:  # SQLite rolls back on its own after some failures
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
 
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
-
-
-def _settle(group: list[_Operation[object]]) -> None:
-    for operation in group:
-        operation.settle()
-
-
-def _succeed(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)
+    def _explained(self, failure: Exception) -> Exception:
+        if not isinstance(failure, sqlite3.Error | OSError):
+            return failure
+        explained = unavailable(failure)
+        explained.__cause__ = failure
+        _log.error("cannot commit: %s", explained.message, exc_info=failure)
+        return explained
 
 
-def _fail(ready: asyncio.Future[None], failure: Exception) -> None:
-    if not ready.done():
-        ready.set_exception(failure)
+def _is_change(operation: Change | Function) -> bool:
+    return isinstance(operation, Change)

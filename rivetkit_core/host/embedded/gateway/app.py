@@ -10,7 +10,6 @@ import json
 import logging
 
 from rivetkit_core._version import VERSION
-from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.edge.http import HttpRequest, serve_http
 from rivetkit_core.entropy import new_uuid
 from rivetkit_core.errors import RivetError, masked, status_of
@@ -31,7 +30,7 @@ from rivetkit_core.host.embedded.gateway.manager import Manager
 from rivetkit_core.host.embedded.gateway.sockets import SocketGateway
 from rivetkit_core.host.embedded.gateway.targets import header_target, is_gateway_path, is_ours, to_target
 from rivetkit_core.host.embedded.host import EmbeddedHost
-from rivetkit_core.wire.gateway_url import parse_gateway_path
+from rivetkit_core.wire.gateway_url import DirectTarget, QueryTarget, parse_gateway_path
 
 log = logging.getLogger("rivetkit.gateway")
 
@@ -71,7 +70,11 @@ class GatewayApp:
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._host.close()
+        unsaved = await self._host.close()
+        if unsaved:
+            text = f"{unsaved} actors could not save their last changes; see the log"
+            await send({"type": "lifespan.shutdown.failed", "message": text})
+            return
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,12 +97,14 @@ class GatewayApp:
         ray = new_uuid(self._host.entropy)
         headers: Headers = [*cors.gateway_headers(head), ("x-rivet-ray-id", ray)]
         try:
-            actor, path = await self._reach(head)
-            request = HttpRequest(head.method, path, head.headers, await read_body(receive, head))
+            target = self._target(head)
+            # The body first: an actor that was reached may be gone again when a slow upload is done.
+            body = await read_body(receive, head)
+            actor = await self._host.reach(to_target(target, self._host.namespace))
         except RivetError as failure:
             await self._gateway_error(failure, ray, headers, send)
             return
-        response = await serve_http(actor, request)
+        response = await serve_http(actor, HttpRequest(head.method, target.path, head.headers, body))
         specifier = actor.identity.specifier
         headers += [
             ("content-type", response.content_type),
@@ -110,12 +115,12 @@ class GatewayApp:
             headers.append(("x-rivet-actor-key", key))
         await respond(send, response.status, [*headers, *response.headers], response.body)
 
-    async def _reach(self, head: Head) -> tuple[ActorTask, str]:
+    def _target(self, head: Head) -> DirectTarget | QueryTarget:
         parsed = parse_gateway_path(head.path, head.query) if is_gateway_path(head.path) else None
         if parsed is None:
             parsed = header_target(head)
         self._guard.check(*header_tokens(head), parsed.token)
-        return await self._host.reach(to_target(parsed, self._host.namespace)), parsed.path
+        return parsed
 
     async def _gateway_error(self, failure: RivetError, ray: str, headers: Headers, send: Send) -> None:
         seen = masked(failure)
@@ -196,6 +201,6 @@ def _dump(value: object) -> bytes:
 
 def _header_safe(key: str) -> str | None:
     """The key as a header value; keys that would break a header are left out (client-protocol 1.2)."""
-    if any(character in "\r\n\0" for character in key):
+    if any(character < " " or character == "\x7f" for character in key):
         return None
     return key.encode("utf-8", "replace").decode("latin-1")

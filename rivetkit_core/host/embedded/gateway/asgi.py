@@ -55,12 +55,16 @@ def read_head(scope: Scope) -> Head:
 
 def _path(scope: Scope) -> str:
     raw = cast("bytes | None", scope.get("raw_path"))
-    decoded = str(scope["path"])
-    path = quote(decoded, safe="/%:@!$&'()*+,;=~") if raw is None else raw.decode("latin-1")
-    mount = quote(str(scope.get("root_path", "")), safe="/%:@!$&'()*+,;=~").rstrip("/")
+    # Some servers leave the query in the raw path, some give none.
+    path = _encoded(str(scope["path"])) if raw is None else raw.decode("latin-1").partition("?")[0]
+    mount = _encoded(str(scope.get("root_path", ""))).rstrip("/")
     if mount and (path == mount or path.startswith(mount + "/")):
         path = path[len(mount) :]
     return path or "/"
+
+
+def _encoded(path: str) -> str:
+    return quote(path, safe="/:@!$&'()*+,;=~")
 
 
 async def read_body(receive: Receive, head: Head) -> bytes:

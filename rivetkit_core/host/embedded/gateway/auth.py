@@ -34,4 +34,9 @@ def header_tokens(head: Head) -> tuple[str | None, str | None]:
     authorization = head.text("authorization") or ""
     scheme, _, credentials = authorization.partition(" ")
     bearer = credentials.strip() if scheme.lower() == "bearer" else None
-    return bearer, head.text("x-rivet-token")
+    return _as_utf_8(bearer), _as_utf_8(head.text("x-rivet-token"))
+
+
+def _as_utf_8(token: str | None) -> str | None:
+    """Headers arrive as Latin-1; clients write tokens as UTF-8."""
+    return None if token is None else token.encode("latin-1").decode("utf-8", "replace")

@@ -7,14 +7,14 @@ import binascii
 import json
 from collections.abc import Mapping
 from typing import cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
-from rivetkit_core.errors import RivetError, error
+from rivetkit_core.errors import ProtocolError, RivetError, error
 from rivetkit_core.host.embedded.gateway.asgi import Head
-from rivetkit_core.host.embedded.host import EmbeddedHost
+from rivetkit_core.host.embedded.host import REGION, EmbeddedHost, check_key
 from rivetkit_core.host.embedded.store_port import ActorRow
 from rivetkit_core.host.port import ActorKey, ById, ByKey
-from rivetkit_core.wire import actor_key
+from rivetkit_core.wire import actor_key, cbor
 
 Json = dict[str, object]
 
@@ -36,6 +36,7 @@ class Manager:
         Raises:
             RivetError: What to answer instead, almost always with status 400.
         """
+        self._host.require_open()
         params = _query(head.query)
         match head.method, head.path.split("/"):
             case "GET", ["", "actors"]:
@@ -52,7 +53,7 @@ class Manager:
                 return await self._names(params)
             case "DELETE", ["", "actors", actor_id] if actor_id:
                 self._check_namespace(params)
-                await self._host.destroy(actor_id)
+                await self._host.destroy(unquote(actor_id))
                 return {}
             case _:
                 raise error("api.not_found")
@@ -67,7 +68,7 @@ class Manager:
         rows, cursor = await self._host.store.list_actors(
             self._host.namespace,
             name,
-            key=None if key is None else actor_key.deserialize(key),
+            key=None if key is None else _read_key(key),
             limit=_limit(params),
             cursor=params.get("cursor"),
             include_destroyed=params.get("include_destroyed") == "true",
@@ -86,14 +87,14 @@ class Manager:
         name, key = _name(body), _key(body)
         if key is None:
             raise error("api.bad_request", reason="missing field `key`")
-        existing = await self._host.store.find_by_key(self._host.namespace, name, key)
-        target = ByKey(name, key, create=True, input=_input(body))
-        actor = await self._host.reach(target)
-        row = await self._host.place(ById(actor.identity.actor_id))
-        return {"actor": _actor(row), "created": existing is None}
+        target = ByKey(name, key, create=True, input=_input(body), region=_region(body))
+        placement = await self._host.place_or_create(target)
+        actor_id = placement.row.actor_id
+        await self._host.reach(ById(actor_id))
+        return {"actor": _actor(await self._host.place(ById(actor_id))), "created": placement.created}
 
     async def _create(self, body: Json) -> Json:
-        row = await self._host.create(_name(body), _key(body), input=_input(body))
+        row = await self._host.create(_name(body), _key(body), input=_input(body), region=_region(body))
         return {"actor": _actor(await self._host.place(ById(row.actor_id)))}
 
     async def _names(self, params: Mapping[str, str]) -> Json:
@@ -118,7 +119,7 @@ def _query(text: str) -> dict[str, str]:
 
 
 def _json_body(head: Head, body: bytes) -> Json:
-    content_type = (head.text("content-type") or "").split(";")[0].strip()
+    content_type = (head.text("content-type") or "").split(";")[0].strip().lower()
     if content_type != "application/json":
         raise error("api.bad_request", reason="expected a request with `Content-Type: application/json`")
     try:
@@ -140,7 +141,7 @@ def _name(body: Json) -> str:
     name = body.get("name")
     if not isinstance(name, str) or not name:
         raise error("api.bad_request", reason="missing field `name`")
-    return name
+    return _unicode(name, "name")
 
 
 def _key(body: Json) -> ActorKey | None:
@@ -149,9 +150,31 @@ def _key(body: Json) -> ActorKey | None:
         return None
     if not isinstance(key, str):
         raise error("api.bad_request", reason="key must be a string")
-    if key == "":
+    return _read_key(key)
+
+
+def _read_key(text: str) -> ActorKey:
+    if text == "":
         raise error("actor.empty_key")
-    return actor_key.deserialize(key)
+    key = actor_key.deserialize(_unicode(text, "key"))
+    check_key(key)
+    return key
+
+
+def _region(body: Json) -> str | None:
+    region = body.get("datacenter")
+    if region is not None and not isinstance(region, str):
+        raise error("api.bad_request", reason="datacenter must be a string")
+    return region
+
+
+def _unicode(text: str, field: str) -> str:
+    """The text, unless JSON escapes smuggled half a character into it, which no storage takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise error("api.bad_request", reason=f"{field} is not Unicode text") from None
+    return text
 
 
 def _input(body: Json) -> bytes | None:
@@ -166,6 +189,10 @@ def _input(body: Json) -> bytes | None:
         raise error("api.bad_request", reason="input is not base64") from None
     if len(decoded) > _MAX_INPUT:
         raise error("validation.invalid_input", reason=f"the input exceeds {_MAX_INPUT} bytes")
+    try:
+        cbor.decode_compat(decoded)
+    except ProtocolError:
+        raise error("api.bad_request", reason="input is not CBOR") from None
     return decoded
 
 
@@ -175,7 +202,7 @@ def _split_ids(text: str) -> list[str]:
 
 def _limit(params: Mapping[str, str]) -> int:
     text = params.get("limit", "100")
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= _MAX_PAGE:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= _MAX_PAGE):
         raise error("api.bad_request", reason=f"limit must be between 1 and {_MAX_PAGE}")
     return int(text)
 
@@ -190,7 +217,7 @@ def _actor(row: ActorRow) -> Json:
         "name": row.name,
         "key": None if row.key is None else actor_key.serialize(row.key),
         "namespace_id": row.namespace,
-        "datacenter": "default",
+        "datacenter": REGION,
         "runner_name_selector": "default",
         "crash_policy": "sleep",
         "create_ts": row.create_ts,

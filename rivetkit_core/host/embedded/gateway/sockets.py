@@ -13,7 +13,7 @@ from rivetkit_core.edge.connect import Session
 from rivetkit_core.edge.http import parse_params
 from rivetkit_core.edge.websocket import WebSocketChannel
 from rivetkit_core.entropy import new_uuid
-from rivetkit_core.errors import RivetError, error, masked
+from rivetkit_core.errors import ProtocolError, RivetError, error, masked
 from rivetkit_core.host.embedded.gateway import cors
 from rivetkit_core.host.embedded.gateway.asgi import AsgiSocket, Head, Receive, Send
 from rivetkit_core.host.embedded.gateway.auth import TokenGuard, header_tokens
@@ -38,27 +38,21 @@ class SocketGateway:
         """One websocket from handshake to close."""
         await receive()  # websocket.connect
         ray = new_uuid(self._host.entropy)
-        options = subprotocols.parse(head.subprotocols)
-        failure: RivetError | None = None
-        actor: ActorTask | None = None
-        path = ""
+        socket = AsgiSocket(receive, send)
+        try:
+            options = subprotocols.parse(head.subprotocols)
+        except ProtocolError:  # only the connection parameters can be malformed here
+            await _accept(head, ray, send)
+            await socket.close(1011, "request.invalid")
+            return
         try:
             actor, path = await self._reach(head, options)
-        except RivetError as refused:
-            failure = masked(refused)
-        headers = [*cors.gateway_headers(head), ("x-rivet-ray-id", ray)]
-        await send(
-            {
-                "type": "websocket.accept",
-                "subprotocol": "rivet" if options.offers_rivet else None,
-                "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
-            }
-        )
-        socket = AsgiSocket(receive, send)
-        if actor is None or failure is not None:
-            failure = failure or error("core.internal_error")
-            await socket.close(1011, subprotocols.close_reason(failure.group, failure.code, ray))
+        except RivetError as failure:
+            seen = masked(failure)
+            await _accept(head, ray, send)
+            await socket.close(1011, subprotocols.close_reason(seen.group, seen.code, ray))
             return
+        await _accept(head, ray, send)
         await self._serve_actor(actor, path, options, socket)
 
     async def _reach(self, head: Head, options: subprotocols.ConnectOptions) -> tuple[ActorTask, str]:
@@ -105,3 +99,14 @@ class SocketGateway:
         except TimeoutError:
             writer.cancel()
             await asyncio.wait([writer])
+
+
+async def _accept(head: Head, ray: str, send: Send) -> None:
+    headers = [*cors.gateway_headers(head), ("x-rivet-ray-id", ray)]
+    await send(
+        {
+            "type": "websocket.accept",
+            "subprotocol": subprotocols.MARKER if subprotocols.MARKER in head.subprotocols else None,
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
+        }
+    )

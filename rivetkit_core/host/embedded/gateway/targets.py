@@ -30,7 +30,7 @@ def to_target(parsed: DirectTarget | QueryTarget, namespace: str) -> Target:
     """The core's target.
 
     Raises:
-        RivetError: ``namespace.not_found``, ``datacenter.not_found``.
+        RivetError: ``namespace.not_found``.
     """
     if isinstance(parsed, DirectTarget):
         return ById(parsed.actor_id)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from rivetkit import Actor, Event, action, actor
 from rivetkit.client import ActorConnection, ActorHandle, Client
-from rivetkit_core.errors import RivetError
+from rivetkit_core.errors import RivetError, rebuild
 from rivetkit_core.testing import FakeClock, settle
 from rivetkit_core.testing.links import ScriptedAccess, ScriptedLink
 from rivetkit_core.wire import cbor
@@ -90,3 +90,9 @@ async def failure_of(work: asyncio.Future[Any] | Coroutine[Any, Any, Any]) -> Ri
 
 def identity(failure: RivetError) -> str:
     return f"{failure.group}.{failure.code}"
+
+
+def named(text: str) -> RivetError:
+    """The error whose ``identity`` is ``text``."""
+    group, _, code = text.partition(".")
+    return rebuild(group, code)

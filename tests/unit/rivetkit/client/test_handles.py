@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import cast
 
 import pytest
-from live_world import Counter, Steady, World, begin, failure_of, identity
+from live_world import Counter, Steady, World, begin, failure_of, identity, named
 
 from rivetkit import Actor, Contract, Event, LiveStub, Stub, action, create_state
 from rivetkit.client import Client
@@ -102,11 +102,12 @@ async def test_the_default_timeout_is_the_clients() -> None:
         "actor.destroying",
         "actor.not_ready",
         "actor.not_found",
-        "guard.shutting_down",
+        "guard.actor_wake_retries_exceeded",
     ],
 )
 async def test_a_call_between_two_lives_is_repeated(world: World, code: str) -> None:
-    world.access.next_call(error(code), error(code), cbor.encode(1))
+    failure = named(code)
+    world.access.next_call(failure, failure, cbor.encode(1))
     call = await begin(world.counter.call(Counter.increment))
     await world.clock.advance(0.1)
     assert await call == 1
@@ -125,7 +126,7 @@ async def test_repeating_ends(world: World) -> None:
     ["actor.overloaded", "actor.dropped_reply", "client.connection_lost", "actor.aborted", "user.nope"],
 )
 async def test_a_failure_that_may_have_had_effects_is_not_repeated(world: World, code: str) -> None:
-    failure = error(code) if code != "user.nope" else error("auth.forbidden")
+    failure = named(code)
     world.access.next_call(failure, cbor.encode(1))
     assert await failure_of(world.counter.call(Counter.increment)) is failure
     assert len(world.access.calls) == 1

@@ -1,0 +1,73 @@
+"""A websocket without a network, for tests of what serves one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rivetkit_core.edge.websocket import SocketClosed
+
+
+@dataclass(frozen=True, slots=True)
+class SentFrame:
+    """One frame that was sent to the peer."""
+
+    data: bytes
+    text: bool
+
+
+class ScriptedSocket:
+    """Implements ``Socket``: frames come from the test, and what is sent is kept.
+
+    Attributes:
+        sent: Frames sent so far, oldest first.
+        closed: Code and reason of the close frame sent, None while there is none.
+    """
+
+    def __init__(self, frames: Iterable[bytes] = ()) -> None:
+        self.sent: list[SentFrame] = []
+        self.closed: tuple[int, str] | None = None
+        self._incoming: deque[bytes] = deque(frames)
+        self._gone = False
+        self._arrived = asyncio.Event()
+        self._reads = asyncio.Event()
+        self._reads.set()
+
+    def push(self, frame: bytes) -> None:
+        """Let the peer send a frame."""
+        self._incoming.append(frame)
+        self._arrived.set()
+
+    def drop(self) -> None:
+        """Let the peer go away, after the frames it sent."""
+        self._gone = True
+        self._arrived.set()
+        self._reads.set()
+
+    def stop_reading(self) -> None:
+        """Let the peer read nothing until ``resume_reading``: sending waits."""
+        self._reads.clear()
+
+    def resume_reading(self) -> None:
+        self._reads.set()
+
+    async def receive(self) -> bytes:
+        while not self._incoming:
+            if self._gone or self.closed is not None:
+                raise SocketClosed
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._incoming.popleft()
+
+    async def send(self, data: bytes, *, text: bool) -> None:
+        await self._reads.wait()
+        if self._gone or self.closed is not None:
+            raise SocketClosed
+        self.sent.append(SentFrame(data, text))
+
+    async def close(self, code: int, reason: str) -> None:
+        if self.closed is None:
+            self.closed = (code, reason)
+            self._arrived.set()

@@ -1,0 +1,198 @@
+"""Actors the contract suite talks to, and the strings the tests pull on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel
+
+from rivetkit import Actor, Conn, Event, UserError, action, actor, create_state
+from rivetkit._compiler import compile_actor
+from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.errors import error
+
+
+@dataclass
+class Probe:
+    """What actors saw, and gates that hold them. One per test."""
+
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
+    starts: int = 0
+    failing_starts: int = 0
+    destroying: asyncio.Event = field(default_factory=asyncio.Event)
+    destroyed: list[str] = field(default_factory=list[str])
+    disconnected: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class _Current:
+    probe = Probe()
+
+
+current = _Current()
+
+
+class CounterState(BaseModel):
+    count: int = 0
+
+
+class CounterActions(Actor):
+    """What counters of either durability do."""
+
+    state: CounterState
+    conn: Conn[object, None]
+
+    changed = Event[int]()
+
+    @action
+    async def increment(self, by: int = 1) -> int:
+        self.state.count += by
+        self.changed.broadcast(self.state.count)
+        return self.state.count
+
+    @action
+    async def get(self) -> int:
+        return self.state.count
+
+    @action
+    async def whoami(self) -> list[object]:
+        return [self.ctx.actor_id, list(self.ctx.key), self.ctx.generation]
+
+    @action
+    async def echo(self, value: object) -> object:
+        return value
+
+    @action
+    async def params(self) -> object:
+        return self.conn.params
+
+    @action
+    async def hold(self) -> str:
+        """Answer when the test opens the gate."""
+        current.probe.entered.set()
+        await current.probe.gate.wait()
+        return "held"
+
+    @action
+    async def hold_and_increment(self) -> int:
+        current.probe.entered.set()
+        await current.probe.gate.wait()
+        self.state.count += 1
+        return self.state.count
+
+    @action
+    async def repeat(self, text: str, times: int) -> str:
+        return text * times
+
+    @action
+    async def refuse(self) -> None:
+        raise UserError("not today", code="no", metadata={"why": "tired"})
+
+    @action
+    async def crash(self) -> None:
+        raise RuntimeError("secret")
+
+    @action
+    async def kick(self, reason: str) -> None:
+        await self.conn.disconnect(reason)
+
+    @action
+    async def bye(self) -> None:
+        await self.ctx.destroy()
+
+    async def on_destroy(self) -> None:
+        current.probe.destroyed.append(self.ctx.actor_id)
+        current.probe.destroying.set()
+
+    async def on_disconnect(self, conn: Conn[object, None]) -> None:
+        current.probe.disconnected.set()
+
+
+@actor(name="counter", durability="strict")
+class Counter(CounterActions):
+    """Every reply is durable."""
+
+
+@actor(name="throttled", state_save_interval=3600.0)
+class Throttled(CounterActions):
+    """Saves on its own only after an hour, so what survives was saved by the shutdown."""
+
+
+@actor(name="odd name/ä")
+class OddlyNamed(CounterActions):
+    """Its name needs percent-encoding."""
+
+
+@actor(name="slow")
+class Slow(Actor):
+    """Starts when the test opens the gate."""
+
+    async def on_wake(self) -> None:
+        current.probe.starts += 1
+        current.probe.entered.set()
+        await current.probe.gate.wait()
+
+    @action
+    async def ping(self) -> str:
+        return "pong"
+
+
+@actor(name="broken")
+class Broken(Actor):
+    """Fails to start as often as the test says."""
+
+    async def on_create(self) -> None:
+        current.probe.starts += 1
+        if current.probe.failing_starts > 0:
+            current.probe.failing_starts -= 1
+            raise UserError("cannot start", code="broken")
+
+    @action
+    async def ping(self) -> str:
+        return "pong"
+
+
+class Given(BaseModel):
+    value: object = None
+
+
+@actor(name="given")
+class Gift(Actor):
+    """Keeps its input."""
+
+    state: Given
+
+    @create_state
+    def initial(self, value: object = None) -> Given:
+        return Given(value=value)
+
+    @action
+    async def get(self) -> object:
+        return self.state.value
+
+
+@actor(name="picky")
+class Picky(Actor):
+    """Takes no connections with the parameters ``"intruder"``."""
+
+    conn: Conn[object, None]
+
+    async def on_before_connect(self, params: object) -> None:
+        if params == "intruder":
+            raise error("auth.forbidden")
+        if params == "clumsy":
+            raise RuntimeError("secret")
+
+    @action
+    async def ping(self) -> str:
+        return "pong"
+
+
+CLASSES: Sequence[type[Actor]] = (Counter, Throttled, OddlyNamed, Slow, Broken, Gift, Picky)
+
+
+def factories() -> list[ActorFactory]:
+    """All of them, compiled."""
+    return [compile_actor(cls) for cls in CLASSES]
