@@ -32,10 +32,10 @@ class Tally(Actor):
 
 
 @asynccontextmanager
-async def serving(token: str | None = None) -> AsyncGenerator[str]:
+async def serving(token: str | None = None, port: int = 0) -> AsyncGenerator[str]:
     registry = Registry(Tally, data_dir=":memory:", token=token)
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    server = asyncio.ensure_future(registry.serve(port=0, on_ready=ready.set_result))
+    server = asyncio.ensure_future(registry.serve(port=port, on_ready=ready.set_result))
     try:
         yield await ready
     finally:
@@ -105,3 +105,17 @@ async def test_the_blocking_client_does_the_same() -> None:
 
     async with serving() as url:
         assert await run_sync(use, url) == [4, 5]
+
+
+async def test_a_connection_and_its_streams_survive_a_restart_of_the_server() -> None:
+    async with serving() as url:
+        client = Client(url)
+        conn = client.get_or_create(Tally, "a").connect()
+        await conn.__aenter__()
+        lost = asyncio.Event()
+        conn.on_status_change(lambda status: lost.set() if status == "disconnected" else None)
+    await lost.wait()
+    async with client, conn.events(Tally.changed) as changed, serving(port=int(url.rpartition(":")[2])):
+        assert await conn.call(Tally.add, 3) == 3
+        assert await anext(changed) == 3
+        assert await client.get_or_create(Tally, "a").call(Tally.add) == 4
