@@ -44,6 +44,8 @@ class Server:
         self.lookups: list[httpx.Request] = []
         self.before: Callable[[httpx.Request], object] = lambda _: None
         self.clock = FakeClock()
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.access = HttpAccess(
             Settings.read(BASE, **options),
             clock=self.clock,
@@ -52,7 +54,7 @@ class Server:
         )
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:
-        await asyncio.sleep(0)
+        await self.gate.wait()
         if request.url.path.endswith("/metadata"):
             self.lookups.append(request)
             return self._give(self.metadata)
@@ -220,7 +222,10 @@ async def test_creating_a_key_in_use_is_refused() -> None:
 async def test_metadata_is_looked_up_once_for_everybody() -> None:
     server = Server()
     server.answers = [ok(1), ok(2), ok(3)]
-    await asyncio.gather(server.call(), server.call())
+    server.gate.clear()
+    together = [await begin(server.call()), await begin(server.call())]
+    server.gate.set()
+    await asyncio.gather(*together)
     await server.call()
     assert [str(request.url) for request in server.lookups] == [f"{BASE}/metadata?namespace=default"]
 
@@ -246,9 +251,10 @@ async def test_metadata_that_is_not_rivets_is_explained() -> None:
 async def test_a_cancelled_first_call_leaves_the_lookup_to_the_others() -> None:
     server = Server()
     server.answers = [ok(5)]
-    first, second = asyncio.ensure_future(server.call()), asyncio.ensure_future(server.call())
-    await asyncio.sleep(0)
+    server.gate.clear()
+    first, second = await begin(server.call()), await begin(server.call())
     first.cancel()
+    server.gate.set()
     assert await second == 5
     assert len(server.lookups) == 1
 
