@@ -12,7 +12,7 @@ from rivetkit.client._bounds import bounded
 from rivetkit.client._calling import CallsActions, require_event
 from rivetkit.client._live import LiveConnection
 from rivetkit.client._payload import decode_event, encode_params
-from rivetkit.client._scope import ClientScope
+from rivetkit.client._scope import ClientScope, describe
 from rivetkit.client._status import ConnectionStatus
 from rivetkit.client._streams import DEFAULT_BUFFER, EventBuffer, EventStream, WhenFull
 from rivetkit_core.errors import RivetError
@@ -133,7 +133,7 @@ class ActorConnection(CallsActions[A]):
                 raise self._live.end_reason() from None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.status} {self._target}>"
+        return f"<{type(self).__name__} {self.status} to {describe(self._target)}>"
 
     async def _invoke(self, name: str, args: bytes, timeout: float | None) -> bytes:
         seconds = self._timeout if timeout is None else timeout

@@ -12,7 +12,7 @@ from rivetkit.client._calling import CallsActions, require_action
 from rivetkit.client._connection import ActorConnection
 from rivetkit.client._payload import encode_params
 from rivetkit.client._retry import repeat_between_lives
-from rivetkit.client._scope import ClientScope
+from rivetkit.client._scope import ClientScope, describe
 from rivetkit_core.errors import error
 from rivetkit_core.host.port import Target
 
@@ -99,7 +99,7 @@ class ActorHandle(CallsActions[A]):
         return ActorConnection(self._scope, self._target, chosen, timeout)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._target}>"
+        return f"<{type(self).__name__} of {describe(self._target)}>"
 
     async def _invoke(self, name: str, args: bytes, timeout: float | None) -> bytes:
         async def attempt() -> bytes:

@@ -42,19 +42,17 @@ class _Watched:
 
 
 class HttpSender:
-    """Sends requests to one server. Waits have no limit of their own: callers bound them.
+    """Sends requests. Waits have no limit of their own: callers bound them.
 
     Args:
-        base: The server, for messages.
         clock: For back-off.
         entropy: For back-off.
         transport: Instead of real sockets, in tests.
     """
 
     def __init__(
-        self, base: str, *, clock: Clock, entropy: Entropy, transport: httpx.AsyncBaseTransport | None = None
+        self, *, clock: Clock, entropy: Entropy, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
-        self.base = base
         self._clock = clock
         self._entropy = entropy
         limits = httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_IDLE)
@@ -77,21 +75,27 @@ class HttpSender:
         backoff = Backoff(self._entropy, first=0.1, longest=1.0)
         give_up = self._clock.monotonic() + REACH_BUDGET
         while True:
-            request = self._http.build_request(method, url, headers=headers, content=content)
+            request = self._build(method, url, headers, content)
             try:
                 return await self._send_unless_stale(request)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as failure:
                 delay = backoff.delay()
                 if self._clock.monotonic() + delay > give_up:
-                    raise unreachable(self.base, failure) from failure
-            except httpx.InvalidURL as failure:
-                raise error("validation.invalid_input", reason=f"endpoint: {failure}") from failure
+                    raise unreachable(_server(request), failure) from failure
             except httpx.HTTPError as failure:
-                raise _lost(self.base, failure) from failure
+                raise _lost(_server(request), failure) from failure
             await self._clock.sleep(delay)
 
     async def aclose(self) -> None:
         await self._http.aclose()
+
+    def _build(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
+    ) -> httpx.Request:
+        try:
+            return self._http.build_request(method, url, headers=headers, content=content)
+        except httpx.InvalidURL as failure:
+            raise error("validation.invalid_input", reason=f"URL: {failure}") from failure
 
     async def _send_unless_stale(self, request: httpx.Request) -> httpx.Response:
         watched, began = _Watched(), self._clock.monotonic()
@@ -122,6 +126,11 @@ def answered_failure(
         return error("api.unauthorized" if status == 401 else "auth.forbidden")
     reason = f"{base} answered with status {status} and no error that is Rivet's; is it a Rivet server?"
     return error("client.request_failed", reason=reason)
+
+
+def _server(request: httpx.Request) -> str:
+    """Where a request went, without what it said there."""
+    return f"{request.url.scheme}://{request.url.netloc.decode()}"
 
 
 def _lost(base: str, failure: Exception) -> RivetError:

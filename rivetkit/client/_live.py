@@ -20,6 +20,7 @@ from rivetkit.client._bounds import bounded, limit, timed_out
 from rivetkit.client._failures import closed_failure, failure_of, lost_call
 from rivetkit.client._pending import PendingCall, PendingCalls, twin
 from rivetkit.client._retry import Backoff, ends_connection, ends_opening
+from rivetkit.client._scope import describe
 from rivetkit.client._status import ConnectionStatus, Watchers
 from rivetkit.client._streams import EventBuffer
 from rivetkit_core.clock import Clock
@@ -62,6 +63,7 @@ class LiveConnection:
         self.error_watchers = Watchers[RivetError]()
         self._access = access
         self._target = target
+        self._shown = describe(target)
         self._params = params
         self._clock = clock
         self._backoff = Backoff(entropy, first=FIRST_DELAY, longest=LONGEST_DELAY)
@@ -78,7 +80,9 @@ class LiveConnection:
         """Begin to connect. ``close`` must follow."""
         if self._supervisor is not None or self.status is not ConnectionStatus.IDLE:
             raise error("actor.invalid_operation", operation="opening", reason="a connection opens once")
-        self._supervisor = asyncio.create_task(self._supervise(), name=f"rivetkit connection {self._target}")
+        self._supervisor = asyncio.create_task(
+            self._supervise(), name=f"rivetkit connection to {self._shown}"
+        )
 
     async def wait_opened(self, timeout: float) -> None:
         """Wait for the first ``Init``.
@@ -248,7 +252,7 @@ class LiveConnection:
             self._end(failure)
             return
         level = logging.WARNING if self._last_trouble is None else logging.DEBUG
-        log.log(level, "cannot connect to %s: %s; trying again", self._target, failure)
+        log.log(level, "cannot connect to %s: %s; trying again", self._shown, failure)
         self._last_trouble = failure
         self.error_watchers.tell(failure)
 
@@ -257,7 +261,7 @@ class LiveConnection:
         if ends_connection(failure, self._target):
             self._end(failure)
             return
-        log.info("connection to %s lost: %s; connecting again", self._target, failure)
+        log.info("connection to %s lost: %s; connecting again", self._shown, failure)
         self._calls.lose(lost_call(failure))
         self.error_watchers.tell(failure)
 
@@ -273,7 +277,7 @@ class LiveConnection:
             async with self._clock.timeout(CLOSE_TIMEOUT):
                 await link.close(1000, "Disposed")
         except TimeoutError:
-            log.debug("a link to %s did not close in time", self._target)
+            log.debug("a link to %s did not close in time", self._shown)
 
     def _end(self, reason: RivetError) -> None:
         if self._end_reason is not None:

@@ -7,7 +7,6 @@ in flight  sent: answered by id, or lost with the link they were sent over, neve
 from __future__ import annotations
 
 import asyncio
-import copy
 from dataclasses import dataclass, field
 
 from rivetkit_core.errors import RivetError, error
@@ -87,7 +86,9 @@ class PendingCalls:
 
 
 def twin(failure: RivetError) -> RivetError:
-    """An equal error: one exception object must not be raised in several tasks."""
-    equal = copy.copy(failure)
+    """An equal error of the same type: one exception object must not be raised in several tasks."""
+    kind = type(failure)
+    equal = kind.__new__(kind, *failure.args)
+    vars(equal).update(vars(failure))
     equal.__cause__ = failure.__cause__
     return equal

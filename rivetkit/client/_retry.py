@@ -24,7 +24,7 @@ _FIRST_CALL_DELAY, _LONGEST_CALL_DELAY = 0.025, 1.0
 _BETWEEN_LIVES = frozenset(
     {
         "actor.starting", "actor.stopping", "actor.stopped", "actor.not_ready", "actor.not_configured",
-        "actor.restarting", "actor.destroying", "guard.service_unavailable", "guard.shutting_down",
+        "actor.restarting", "actor.destroying", "guard.service_unavailable",
         "guard.actor_wake_retries_exceeded", "guard.actor_stopped_while_waiting",
         "envoy.actor_generation_mismatch",
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.errors import error
-from rivetkit_core.host.port import ActorAccess
+from rivetkit_core.host.port import ActorAccess, ById, Target
 
 if TYPE_CHECKING:
     from rivetkit.client._live import LiveConnection
@@ -36,3 +36,10 @@ class ClientScope:
     def seconds(self, timeout: float | None) -> float:
         """The timeout of one call."""
         return self.timeout if timeout is None else timeout
+
+
+def describe(target: Target) -> str:
+    """A target for people. Inputs stay out: they may hold secrets."""
+    if isinstance(target, ById):
+        return f"actor {target.actor_id}"
+    return f"actor {target.name}{list(target.key)}"

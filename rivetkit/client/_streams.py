@@ -125,12 +125,7 @@ class EventStream(Generic[T_co]):
 
     async def __anext__(self) -> T_co:
         self._begin()
-        try:
-            args = await self._buffer.get()
-        except RivetError:
-            self._subscriptions.unsubscribe(self._buffer)
-            raise
-        return self._decode(args)
+        return self._decode(await self._buffer.get())
 
     async def __aenter__(self) -> Self:
         self._begin()

@@ -113,7 +113,6 @@ class HttpAccess:
             raise error("client.disposed")
         if self._sender is None:
             self._sender = HttpSender(
-                self._settings.gateway.base,
                 clock=self._clock,
                 entropy=self._entropy,
                 transport=self._http_transport,
