@@ -112,8 +112,8 @@ class ActorTask:
     async def start(self, input: bytes | None, *, stored: ActorRecord | None = None) -> None:
         """Load or create the state, run the startup hooks and accept dispatch (3.1).
 
-        ``input`` counts only if storage has none. ``stored`` is what storage holds, if the caller knows it. On
-        failure nothing runs any more, and storage still says "not initialized" if it did before, so that
+        ``input`` counts only if storage has none. ``stored`` is what storage holds, if the caller knows it.
+        On failure nothing runs any more, and storage still says "not initialized" if it did before, so that
         the next start is a first start again.
 
         Raises:

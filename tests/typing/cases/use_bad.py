@@ -15,7 +15,7 @@ from app import (
 )
 
 from rivetkit import ActionGroup, Actor, Conn, Event, action, actor, create_state
-from rivetkit.client import Client
+from rivetkit.client import Client, SyncClient
 
 
 async def bad_calls(client: Client) -> None:
@@ -41,6 +41,28 @@ async def bad_calls(client: Client) -> None:
     client.get_or_create(Other, "x", input=Counter.initial(3))  # E: input of another actor
     client.get_or_create(Other, "x", input=Other.initial())  # E: missing input
     print(text)
+
+
+def bad_client(client: Client) -> None:
+    client.get(Counter, 3)  # E: a key is text
+    client.get(Counter, ["a", 1])  # E: a part of a key is text
+    client.get(Counter, "x", input=Counter.initial(3))  # E: only creation takes an input
+    Client("http://h", timeout="5s")  # E: seconds are a number
+    client.get(Counter, "x").action(Counter.peek, retries=3)  # E: unknown call option
+    counter = client.get_or_create(Counter, "x")
+    counter.connect(Member(name="x"))  # E: parameters are given by keyword
+    counter.connect().events(Counter.changed, when_full="block")  # E: unknown policy
+    counter.connect().on_error(3)  # E: not a callback
+
+
+def bad_sync(client: SyncClient) -> None:
+    counter = client.get_or_create(Counter, "x")
+    counter.call(Counter.increment, "5")  # E: wrong argument type, blocking
+    number: str = counter.call(Counter.peek)  # E: wrong result type, blocking
+    with counter.connect() as live, live.events(Counter.changed) as changes:
+        text: str = next(changes)  # E: wrong payload type, blocking
+    counter.call(Other.greet, "x")  # E: action of another actor, blocking
+    print(number, text)
 
 
 async def bad_groups(client: Client) -> None:
