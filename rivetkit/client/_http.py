@@ -28,6 +28,7 @@ STALE_WINDOW = 1.0
 
 _MAX_CONNECTIONS = 1000
 _MAX_IDLE = 100
+_IDLE_EXPIRY = 4.0  # our server closes idle connections after 5 s; be first
 
 
 class _Watched:
@@ -55,7 +56,11 @@ class HttpSender:
     ) -> None:
         self._clock = clock
         self._entropy = entropy
-        limits = httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_IDLE)
+        limits = httpx.Limits(
+            max_connections=_MAX_CONNECTIONS,
+            max_keepalive_connections=_MAX_IDLE,
+            keepalive_expiry=_IDLE_EXPIRY,
+        )
         self._http = httpx.AsyncClient(
             transport=transport,
             timeout=None,  # noqa: S113 - callers bound it, with the injected clock

@@ -24,7 +24,7 @@ from rivetkit_core.wire.cbor_scan import MAX_DEPTH
 from rivetkit_core.wire.cbor_scan import item_end as item_end
 from rivetkit_core.wire.compat import MAX_SAFE_INTEGER as MAX_SAFE_INTEGER
 from rivetkit_core.wire.compat import UNDEFINED as UNDEFINED
-from rivetkit_core.wire.compat import Tagger, revive, seconds_of
+from rivetkit_core.wire.compat import Tagger, number, revive, seconds_of
 
 NULL = b"\xf6"
 EMPTY_ARRAY = b"\x80"
@@ -33,6 +33,7 @@ _INT_LOW, _INT_HIGH = -(1 << 32), (1 << 32) - 1  # JavaScript reads wider CBOR i
 _SCALARS = frozenset({str, bool, float, type(None)})
 # "$", floats, undefined and simple values. Without any of these bytes there is nothing to revive.
 _SPECIAL = re.compile(rb"[$\xe0-\xf3\xf7-\xfb]")
+_FLOAT64 = b"\xfb"
 _UNDEFINED_OR_SIMPLE = re.compile(rb"[\xf7\xf8]")
 # Tags the C library would interpret by itself, some of them (shared references) in ways that amplify.
 _LIBRARY_TAGS: tuple[int, ...] = (
@@ -85,7 +86,20 @@ def decode(data: bytes, *, undefined: object = None) -> object:
 def decode_compat(data: bytes) -> object:
     """Decode one payload but keep its ``$`` pairs; native sets become pairs, undefined is ``UNDEFINED``."""
     value = _UNABLE if _UNDEFINED_OR_SIMPLE.search(data) else _load_fast(data)
-    return cbor_exact.decode_item(data) if value is _UNABLE else value
+    if value is _UNABLE:
+        return cbor_exact.decode_item(data)
+    return _whole_numbers(value) if _FLOAT64 in data else value
+
+
+def _whole_numbers(value: object) -> object:
+    """The same tree with JavaScript's large integers, which travel as floats, as ``int`` again."""
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, list):
+        return [_whole_numbers(item) for item in cast("list[object]", value)]
+    if isinstance(value, dict):
+        return {key: _whole_numbers(item) for key, item in cast("dict[object, object]", value).items()}
+    return value
 
 
 def _dump(tree: object) -> bytes:

@@ -143,6 +143,7 @@ async def serve(
         access_log=False,
         log_config=None,
         log_level="warning",  # below that it logs the URLs of websockets, which may carry tokens
+        ws="websockets-sansio",
         ws_max_size=_MAX_FRAME,
         ws_ping_interval=_PING_INTERVAL,
         ws_ping_timeout=_PING_INTERVAL,
