@@ -22,6 +22,7 @@ import uvicorn
 import websockets.http11
 
 from rivetkit_core.host.embedded.gateway.asgi import AsgiApp
+from rivetkit_core.host.embedded.http_protocol import BoundedHttpProtocol
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -143,6 +144,7 @@ async def serve(
         access_log=False,
         log_config=None,
         log_level="warning",  # below that it logs the URLs of websockets, which may carry tokens
+        http=BoundedHttpProtocol,
         ws="websockets-sansio",
         ws_max_size=_MAX_FRAME,
         ws_ping_interval=_PING_INTERVAL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import httpx
 import pytest
@@ -17,7 +17,7 @@ from rivetkit_core.errors import StorageError
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
 from rivetkit_core.host.embedded.gateway.asgi import Message
 from rivetkit_core.host.embedded.host import EmbeddedHost
-from rivetkit_core.host.port import ById, ByKey
+from rivetkit_core.host.port import ActorStorage, ById, ByKey
 from rivetkit_core.testing import MemoryStore
 from rivetkit_core.wire import cbor
 from tests.unit.actor.scripted import Script, Scripted, failure_of
@@ -49,18 +49,32 @@ class FailingStore(MemoryStore):
         super().__init__()
         self.failing = list(failing)
 
-    async def start_generation(self, actor_id: str, now_ms: int) -> int:
-        self._fail("start_generation")
-        return await super().start_generation(actor_id, now_ms)
+    def storage(self, actor_id: str) -> ActorStorage:
+        return FailingStorage(self, super().storage(actor_id))
 
     async def mark_destroyed(self, actor_id: str, now_ms: int) -> None:
-        self._fail("mark_destroyed")
+        self.fail_once("mark_destroyed")
         await super().mark_destroyed(actor_id, now_ms)
 
-    def _fail(self, operation: str) -> None:
+    def fail_once(self, operation: str) -> None:
         if operation in self.failing:
             self.failing.remove(operation)
             raise FULL
+
+
+class FailingStorage:
+    """The records of one actor in a ``FailingStore``."""
+
+    def __init__(self, store: FailingStore, storage: ActorStorage) -> None:
+        self._store = store
+        self._storage = storage
+
+    async def load(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        return await self._storage.load(keys)
+
+    async def apply(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
+        self._store.fail_once("apply")
+        await self._storage.apply(puts, deletes)
 
 
 async def _opened(
@@ -143,14 +157,14 @@ async def test_a_destroy_that_cannot_be_stored_fails_and_can_be_repeated() -> No
 
 
 async def test_a_creation_whose_start_cannot_be_stored_leaves_nothing_behind() -> None:
-    host = await _opened(store=FailingStore("start_generation"))
+    host = await _opened(store=FailingStore("apply"))
     assert (await failure_of(host.create("scripted", ("a",), input=None))).group == "storage"
     await host.create("scripted", ("a",), input=None)
     await host.close()
 
 
 async def test_the_reason_of_a_failed_start_is_told_even_if_cleaning_up_fails_too() -> None:
-    host = await _opened(store=FailingStore("start_generation", "mark_destroyed"))
+    host = await _opened(store=FailingStore("apply", "mark_destroyed"))
     assert (await failure_of(host.reach(A))) is FULL
     await host.reach(A)
     await host.close()

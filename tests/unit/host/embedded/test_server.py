@@ -18,6 +18,7 @@ from websockets.typing import Subprotocol
 
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
 from rivetkit_core.host.embedded.gateway.asgi import AsgiApp
+from rivetkit_core.host.embedded.http_protocol import MAX_HEAD
 from rivetkit_core.host.embedded.server import Address, ServeError, bind, serve
 from tests.unit.host.embedded.fakes import new_host
 
@@ -167,3 +168,21 @@ async def test_signal_handlers_are_put_back_where_the_loop_has_none(monkeypatch:
     await serving
     assert finished.is_set()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_a_request_head_without_end_is_cut_off() -> None:
+    async with _served(GatewayApp(new_host()), []) as address, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection(*address.split(":"))
+        writer.write(b"GET /health HTTP/1.1\r\nx-long: " + b"a" * MAX_HEAD)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400")
+        writer.close()
+
+
+async def test_requests_after_each_other_do_not_add_up_to_a_long_head() -> None:
+    headers = {"x-filler": "a" * 200_000}
+    async with (
+        _served(GatewayApp(new_host()), []) as address,
+        httpx.AsyncClient(base_url=f"http://{address}") as http,
+    ):
+        answers = [await http.get("/health", headers=headers) for _ in range(8)]
+    assert [answer.status_code for answer in answers] == [200] * 8
