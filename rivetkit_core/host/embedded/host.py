@@ -18,7 +18,7 @@ from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.task import ActorTask, StopKind
 from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.entropy import Entropy, new_actor_id
-from rivetkit_core.errors import RivetError, error
+from rivetkit_core.errors import ActorNotFound, RivetError, error
 from rivetkit_core.host.embedded.access import LocalAccess
 from rivetkit_core.host.embedded.store_port import ActorRow, HostStore
 from rivetkit_core.host.port import ActorKey, ById, ByKey, Target
@@ -44,6 +44,10 @@ class Placement:
     @property
     def created(self) -> bool:
         return self.first is not None
+
+
+class _Vanished(Exception):
+    """The actor of a placement was destroyed before it could start."""
 
 
 class EmbeddedHost:
@@ -110,8 +114,13 @@ class EmbeddedHost:
             actor = self.registry.running(actor_id)
             if actor is not None:
                 return actor
-        placement = await self.place_or_create(target)
-        return await self.registry.reach(placement.row.actor_id, lambda: self._launch(placement))
+        for _ in range(_PLACEMENT_ATTEMPTS):
+            placement = await self.place_or_create(target)
+            try:
+                return await self._run(placement)
+            except _Vanished:
+                continue  # destroyed between the look and the start: look again
+        raise error("actor.destroyed_while_waiting_for_ready")
 
     async def place(self, target: Target) -> ActorRow:
         """The placement of an actor, made if the target says so; does not start it.
@@ -158,7 +167,10 @@ class EmbeddedHost:
         self.require_open()
         _check_region(region)
         placement = await self._insert(name, key, input)
-        await self.registry.reach(placement.row.actor_id, lambda: self._launch(placement))
+        try:
+            await self._run(placement)
+        except _Vanished:
+            raise error("actor.destroyed_while_waiting_for_ready") from None
         return placement.row
 
     async def destroy(self, actor_id: str) -> None:
@@ -230,11 +242,18 @@ class EmbeddedHost:
         await self.store.create_actor(row, {ACTOR_KEY: encode_actor(first)})
         return Placement(row, first)
 
+    async def _run(self, placement: Placement) -> ActorTask:
+        return await self.registry.reach(placement.row.actor_id, lambda: self._launch(placement))
+
     async def _launch(self, placement: Placement) -> ActorTask:
         row = placement.row
+        if row.actor_id in self._destroying:
+            raise _Vanished
         factory = self.registry.factory(row.name)
         try:
             actor = await self._start(factory, row, placement.first)
+        except _Vanished:
+            raise
         except Exception as failure:
             await self._discard_stillborn(row)
             if isinstance(failure, RivetError):
@@ -248,7 +267,7 @@ class EmbeddedHost:
     async def _start(self, factory: ActorFactory, row: ActorRow, first: ActorRecord | None) -> ActorTask:
         generation = row.generation
         if first is None:
-            generation = await self.store.start_generation(row.actor_id, time_ms(self.clock))
+            generation = await self._next_generation(row.actor_id)
         actor = ActorTask(
             factory,
             ActorIdentity(row.actor_id, row.name, row.key or (), generation),
@@ -261,6 +280,12 @@ class EmbeddedHost:
         )
         await actor.start(None, stored=first)
         return actor
+
+    async def _next_generation(self, actor_id: str) -> int:
+        try:
+            return await self.store.start_generation(actor_id, time_ms(self.clock))
+        except ActorNotFound:
+            raise _Vanished from None
 
     async def _discard_stillborn(self, row: ActorRow) -> None:
         try:

@@ -13,11 +13,12 @@ from rivetkit_core.actor.context import ActorContext
 from rivetkit_core.actor.factory import ActionSpec, ActorFactory, ActorInstance
 from rivetkit_core.clock import SystemClock
 from rivetkit_core.entropy import SeededEntropy
-from rivetkit_core.errors import StorageError
+from rivetkit_core.errors import RivetError, StorageError
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
 from rivetkit_core.host.embedded.gateway.asgi import Message
 from rivetkit_core.host.embedded.host import EmbeddedHost
-from rivetkit_core.host.port import ActorStorage, ById, ByKey
+from rivetkit_core.host.embedded.store_port import ActorRow
+from rivetkit_core.host.port import ActorKey, ActorStorage, ById, ByKey
 from rivetkit_core.testing import MemoryStore
 from rivetkit_core.wire import cbor
 from tests.unit.actor.scripted import Script, Scripted, failure_of
@@ -102,6 +103,61 @@ async def test_many_who_ask_for_one_key_get_one_actor() -> None:
     assert len({actor.identity.actor_id for actor in actors}) == 1
     rows, _ = await host.store.list_actors("default", "scripted", limit=10, include_destroyed=True)
     assert len(rows) == 1
+    await host.close()
+
+
+class SlowLook(MemoryStore):
+    """Hands out what it found by key only when told to: by then it may be old."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def find_by_key(self, namespace: str, name: str, key: ActorKey) -> ActorRow | None:
+        row = await super().find_by_key(namespace, name, key)
+        self.found.set()
+        await self.go_on.wait()
+        return row
+
+
+async def _destroyed_behind_the_back(host: EmbeddedHost, store: SlowLook, target: ByKey) -> asyncio.Task[str]:
+    """A caller that found a living actor, and learns of it when the actor is gone."""
+
+    async def reach() -> str:
+        return (await host.reach(target)).identity.actor_id
+
+    first = await host.reach(A)
+    store.found.clear()
+    store.go_on.clear()
+    host._placed.clear()  # pyright: ignore[reportPrivateUsage]  # or the caller would not look at all
+    asking = asyncio.create_task(reach())
+    await store.found.wait()
+    await host.destroy(first.identity.actor_id)
+    store.go_on.set()
+    return asking
+
+
+async def test_a_key_whose_actor_went_while_it_was_looked_up_gets_a_new_actor() -> None:
+    store = SlowLook()
+    host = await _opened(store=store)
+    asking = await _destroyed_behind_the_back(host, store, A)
+    second = await asking
+    row = await host.store.find_by_key("default", "scripted", ("a",))
+    assert row is not None
+    assert row.actor_id == second
+    await host.close()
+
+
+async def test_get_says_not_found_for_an_actor_that_went_while_it_was_looked_up() -> None:
+    store = SlowLook()
+    host = await _opened(store=store)
+    asking = await _destroyed_behind_the_back(host, store, ByKey("scripted", ("a",), create=False))
+    with pytest.raises(RivetError) as caught:
+        await asking
+    assert caught.value.code == "not_found"
+    assert "get_or_create" in caught.value.message
     await host.close()
 
 
