@@ -1,7 +1,7 @@
 """Messages between a host of actors (an envoy) and the engine, as plain data (envoy-protocol 4).
 
-Names are the protocol's, in snake_case. Times are milliseconds since the Unix epoch. One set of types
-serves both wire versions: fields that version 6 lacks have a default, messages it lacks cannot be written for it.
+Names are the protocol's, in snake_case. Times are milliseconds since the Unix epoch. One set of
+types serves both wire versions: what version 6 lacks has a default here, or cannot be written for it.
 """
 
 from __future__ import annotations
