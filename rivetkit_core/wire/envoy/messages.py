@@ -2,13 +2,70 @@
 
 Names are the protocol's, in snake_case. Times are milliseconds since the Unix epoch. One set of
 types serves both wire versions: what version 6 lacks has a default here, or cannot be written for it.
+
+Storage and client traffic have modules of their own; this one is the door to all of them.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from rivetkit_core.wire.envoy.storage_messages import KvDelete as KvDelete
+from rivetkit_core.wire.envoy.storage_messages import KvDeleteDone as KvDeleteDone
+from rivetkit_core.wire.envoy.storage_messages import KvDeleteRange as KvDeleteRange
+from rivetkit_core.wire.envoy.storage_messages import KvDrop as KvDrop
+from rivetkit_core.wire.envoy.storage_messages import KvDropDone as KvDropDone
+from rivetkit_core.wire.envoy.storage_messages import KvError as KvError
+from rivetkit_core.wire.envoy.storage_messages import KvGet as KvGet
+from rivetkit_core.wire.envoy.storage_messages import KvGot as KvGot
+from rivetkit_core.wire.envoy.storage_messages import KvList as KvList
+from rivetkit_core.wire.envoy.storage_messages import KvListed as KvListed
+from rivetkit_core.wire.envoy.storage_messages import KvMetadata as KvMetadata
+from rivetkit_core.wire.envoy.storage_messages import KvPut as KvPut
+from rivetkit_core.wire.envoy.storage_messages import KvPutDone as KvPutDone
+from rivetkit_core.wire.envoy.storage_messages import KvRequest as KvRequest
+from rivetkit_core.wire.envoy.storage_messages import KvRequestData as KvRequestData
+from rivetkit_core.wire.envoy.storage_messages import KvResponse as KvResponse
+from rivetkit_core.wire.envoy.storage_messages import KvResponseData as KvResponseData
+from rivetkit_core.wire.envoy.storage_messages import ListAll as ListAll
+from rivetkit_core.wire.envoy.storage_messages import ListPrefix as ListPrefix
+from rivetkit_core.wire.envoy.storage_messages import ListRange as ListRange
+from rivetkit_core.wire.envoy.storage_messages import SqlError as SqlError
+from rivetkit_core.wire.envoy.storage_messages import SqlExec as SqlExec
+from rivetkit_core.wire.envoy.storage_messages import SqlExecResponse as SqlExecResponse
+from rivetkit_core.wire.envoy.storage_messages import SqlExecute as SqlExecute
+from rivetkit_core.wire.envoy.storage_messages import SqlExecuteBatch as SqlExecuteBatch
+from rivetkit_core.wire.envoy.storage_messages import SqlExecuteBatchResponse as SqlExecuteBatchResponse
+from rivetkit_core.wire.envoy.storage_messages import SqlExecuteResponse as SqlExecuteResponse
+from rivetkit_core.wire.envoy.storage_messages import SqlResult as SqlResult
+from rivetkit_core.wire.envoy.storage_messages import SqlScriptResult as SqlScriptResult
+from rivetkit_core.wire.envoy.storage_messages import SqlStatement as SqlStatement
+from rivetkit_core.wire.envoy.storage_messages import SqlValue as SqlValue
+from rivetkit_core.wire.envoy.tunnel_messages import AbortKind as AbortKind
+from rivetkit_core.wire.envoy.tunnel_messages import AbortReason as AbortReason
+from rivetkit_core.wire.envoy.tunnel_messages import EngineWebSocketClose as EngineWebSocketClose
+from rivetkit_core.wire.envoy.tunnel_messages import EngineWebSocketOpen as EngineWebSocketOpen
+from rivetkit_core.wire.envoy.tunnel_messages import HostWebSocketClose as HostWebSocketClose
+from rivetkit_core.wire.envoy.tunnel_messages import HostWebSocketOpen as HostWebSocketOpen
+from rivetkit_core.wire.envoy.tunnel_messages import MessageId as MessageId
+from rivetkit_core.wire.envoy.tunnel_messages import RequestAbort as RequestAbort
+from rivetkit_core.wire.envoy.tunnel_messages import RequestBodyCancel as RequestBodyCancel
+from rivetkit_core.wire.envoy.tunnel_messages import RequestBodyWindowUpdate as RequestBodyWindowUpdate
+from rivetkit_core.wire.envoy.tunnel_messages import RequestChunk as RequestChunk
+from rivetkit_core.wire.envoy.tunnel_messages import RequestId as RequestId
+from rivetkit_core.wire.envoy.tunnel_messages import RequestStart as RequestStart
+from rivetkit_core.wire.envoy.tunnel_messages import ResponseAbort as ResponseAbort
+from rivetkit_core.wire.envoy.tunnel_messages import ResponseBodyWindowUpdate as ResponseBodyWindowUpdate
+from rivetkit_core.wire.envoy.tunnel_messages import ResponseChunk as ResponseChunk
+from rivetkit_core.wire.envoy.tunnel_messages import ResponseStart as ResponseStart
+from rivetkit_core.wire.envoy.tunnel_messages import ToEnvoyTunnel as ToEnvoyTunnel
+from rivetkit_core.wire.envoy.tunnel_messages import ToEnvoyTunnelKind as ToEnvoyTunnelKind
+from rivetkit_core.wire.envoy.tunnel_messages import ToRivetTunnel as ToRivetTunnel
+from rivetkit_core.wire.envoy.tunnel_messages import ToRivetTunnelKind as ToRivetTunnelKind
+from rivetkit_core.wire.envoy.tunnel_messages import WebSocketMessage as WebSocketMessage
+from rivetkit_core.wire.envoy.tunnel_messages import WebSocketMessageAck as WebSocketMessageAck
 
 # --- shared -----------------------------------------------------------------------------------------
 
@@ -20,36 +77,6 @@ class Checkpoint:
     actor_id: str
     generation: int
     index: int
-
-
-@dataclass(frozen=True, slots=True)
-class MessageId:
-    """Which client request a tunnel message belongs to, and its place in that request's stream."""
-
-    gateway_id: bytes
-    request_id: bytes
-    message_index: int
-
-
-@dataclass(frozen=True, slots=True)
-class RequestId:
-    """One client request or websocket: four bytes each."""
-
-    gateway_id: bytes
-    request_id: bytes
-
-
-class AbortKind(enum.IntEnum):
-    UNKNOWN = 0
-    CANCELLED = 1
-    HANDLER_ERROR = 2
-    INTERNAL_ERROR = 3
-
-
-@dataclass(frozen=True, slots=True)
-class AbortReason:
-    kind: AbortKind = AbortKind.UNKNOWN
-    detail: str | None = None
 
 
 # --- lifecycle --------------------------------------------------------------------------------------
@@ -108,12 +135,6 @@ class StopReason(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class KvMetadata:
-    version: bytes
-    update_ts: int
-
-
-@dataclass(frozen=True, slots=True)
 class PreloadedEntry:
     key: bytes
     value: bytes
@@ -155,142 +176,6 @@ class CommandEntry:
     command: Command
 
 
-# --- key-value storage ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class KvGet:
-    keys: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ListAll:
-    """Every key."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListRange:
-    """From ``start`` to ``end``; ``exclusive`` says whether ``end`` itself is left out."""
-
-    start: bytes
-    end: bytes
-    exclusive: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ListPrefix:
-    key: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class KvList:
-    query: ListAll | ListRange | ListPrefix
-    reverse: bool | None = None
-    limit: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class KvPut:
-    keys: tuple[bytes, ...]
-    values: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class KvDelete:
-    keys: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class KvDeleteRange:
-    """Delete from ``start`` up to, not including, ``end``."""
-
-    start: bytes
-    end: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class KvDrop:
-    """Delete everything."""
-
-
-KvRequestData = KvGet | KvList | KvPut | KvDelete | KvDeleteRange | KvDrop
-
-
-@dataclass(frozen=True, slots=True)
-class KvError:
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class KvGot:
-    """Existing keys only, in the order of the request; the three run in parallel."""
-
-    keys: tuple[bytes, ...]
-    values: tuple[bytes, ...]
-    metadata: tuple[KvMetadata, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class KvListed:
-    keys: tuple[bytes, ...]
-    values: tuple[bytes, ...]
-    metadata: tuple[KvMetadata, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class KvPutDone:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class KvDeleteDone:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class KvDropDone:
-    pass
-
-
-KvResponseData = KvError | KvGot | KvListed | KvPutDone | KvDeleteDone | KvDropDone
-
-# --- remote SQLite ----------------------------------------------------------------------------------
-
-SqlValue = int | float | str | bytes | None
-"""What a parameter or a column may be. ``bool`` is written as an integer."""
-
-
-@dataclass(frozen=True, slots=True)
-class SqlStatement:
-    sql: str
-    params: tuple[SqlValue, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SqlResult:
-    """``changes`` and ``last_insert_row_id`` mirror the connection's counters."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[SqlValue, ...], ...]
-    changes: int = 0
-    last_insert_row_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SqlScriptResult:
-    """The rows of the last statement that had any."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[SqlValue, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SqlError:
-    group: str
-    code: str
-    message: str
-
-
 # --- host to engine ---------------------------------------------------------------------------------
 
 
@@ -322,44 +207,6 @@ class Pong:
     ts: int
 
 
-@dataclass(frozen=True, slots=True)
-class KvRequest:
-    actor_id: str
-    request_id: int
-    data: KvRequestData
-
-
-@dataclass(frozen=True, slots=True)
-class SqlExec:
-    """Run a script without parameters. ``namespace`` is the name, not the id."""
-
-    request_id: int
-    namespace: str
-    actor_id: str
-    generation: int
-    sql: str
-
-
-@dataclass(frozen=True, slots=True)
-class SqlExecute:
-    request_id: int
-    namespace: str
-    actor_id: str
-    generation: int
-    statement: SqlStatement
-
-
-@dataclass(frozen=True, slots=True)
-class SqlExecuteBatch:
-    """Run statements in one transaction."""
-
-    request_id: int
-    namespace: str
-    actor_id: str
-    generation: int
-    statements: tuple[SqlStatement, ...]
-
-
 # --- engine to host ---------------------------------------------------------------------------------
 
 
@@ -383,120 +230,8 @@ class AckEvents:
 
 
 @dataclass(frozen=True, slots=True)
-class KvResponse:
-    request_id: int
-    data: KvResponseData
-
-
-@dataclass(frozen=True, slots=True)
 class Ping:
     ts: int
-
-
-@dataclass(frozen=True, slots=True)
-class SqlExecResponse:
-    request_id: int
-    result: SqlScriptResult | SqlError
-
-
-@dataclass(frozen=True, slots=True)
-class SqlExecuteResponse:
-    request_id: int
-    result: SqlResult | SqlError
-
-
-@dataclass(frozen=True, slots=True)
-class SqlExecuteBatchResponse:
-    request_id: int
-    result: tuple[SqlResult, ...] | SqlError
-
-
-# --- tunnel, host to engine -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseStart:
-    """The head of a response; with ``stream``, chunks follow."""
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    body: bytes | None = None
-    stream: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseChunk:
-    body: bytes
-    finish: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseAbort:
-    """The response cannot go on. Version 6 does not carry the reason."""
-
-    reason: AbortReason = AbortReason()
-
-
-@dataclass(frozen=True, slots=True)
-class RequestBodyWindowUpdate:
-    """How many bytes of the body the handler took so far, in all. Not in version 6."""
-
-    consumed_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class RequestBodyCancel:
-    """The host reads no more of the body; the engine confirms with the same message. Not in version 6."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostWebSocketOpen:
-    """The websocket is accepted; only now the client's messages flow."""
-
-    can_hibernate: bool
-
-
-@dataclass(frozen=True, slots=True)
-class WebSocketMessage:
-    """A frame, in either direction; text is UTF-8 with ``binary`` false."""
-
-    data: bytes
-    binary: bool
-
-
-@dataclass(frozen=True, slots=True)
-class WebSocketMessageAck:
-    """The effects of every message up to ``index`` are durable."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class HostWebSocketClose:
-    """Close the client's websocket, or with ``hibernate`` only let go of it."""
-
-    code: int | None = None
-    reason: str | None = None
-    hibernate: bool = False
-
-
-ToRivetTunnelKind = (
-    ResponseStart
-    | ResponseChunk
-    | ResponseAbort
-    | RequestBodyWindowUpdate
-    | RequestBodyCancel
-    | HostWebSocketOpen
-    | WebSocketMessage
-    | WebSocketMessageAck
-    | HostWebSocketClose
-)
-
-
-@dataclass(frozen=True, slots=True)
-class ToRivetTunnel:
-    message_id: MessageId
-    kind: ToRivetTunnelKind
 
 
 ToRivet = (
@@ -512,79 +247,6 @@ ToRivet = (
     | SqlExecuteBatch
 )
 """Every message of a host that this library sends; the page protocol of SQLite (7.4) is left out."""
-
-# --- tunnel, engine to host -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class RequestStart:
-    """A client's request. ``actor_generation`` is set by the streaming gateway, and then binding.
-
-    Header names are lower case, with one value each. With ``stream`` the body follows in chunks.
-    """
-
-    actor_id: str
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes | None = None
-    stream: bool = False
-    actor_generation: int | None = None
-    response_stream: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RequestChunk:
-    body: bytes
-    finish: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RequestAbort:
-    """The client is gone, or the engine gave up."""
-
-    actor_id: str | None = None
-    actor_generation: int | None = None
-    reason: AbortReason = AbortReason()
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseBodyWindowUpdate:
-    """How many bytes of the response the client took so far, in all."""
-
-    consumed_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class EngineWebSocketOpen:
-    actor_id: str
-    path: str
-    headers: Mapping[str, str]
-    actor_generation: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EngineWebSocketClose:
-    code: int | None = None
-    reason: str | None = None
-
-
-ToEnvoyTunnelKind = (
-    RequestStart
-    | RequestChunk
-    | RequestAbort
-    | RequestBodyCancel
-    | ResponseBodyWindowUpdate
-    | EngineWebSocketOpen
-    | WebSocketMessage
-    | EngineWebSocketClose
-)
-
-
-@dataclass(frozen=True, slots=True)
-class ToEnvoyTunnel:
-    message_id: MessageId
-    kind: ToEnvoyTunnelKind
 
 
 ToEnvoy = (
