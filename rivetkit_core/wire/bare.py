@@ -11,11 +11,12 @@ A cursor over bytes and a growing buffer; knows no message. Layouts live with th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from rivetkit_core.errors import ProtocolError
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 U64_MAX = (1 << 64) - 1
@@ -100,6 +101,19 @@ class Reader:
             raise ProtocolError(f"list of {count} items in {self.remaining} bytes")
         return [read() for _ in range(count)]
 
+    def map(self, read_key: Callable[[], K], read_value: Callable[[], T]) -> dict[K, T]:
+        """Read a map, bounded as a list is; a key that comes twice is refused."""
+        count = self.uint()
+        if count > self.remaining:
+            raise ProtocolError(f"map of {count} entries in {self.remaining} bytes")
+        entries: dict[K, T] = {}
+        for _ in range(count):
+            key = read_key()
+            if key in entries:
+                raise ProtocolError(f"map key twice before offset {self._position}")
+            entries[key] = read_value()
+        return entries
+
     def finish(self) -> None:
         """Refuse bytes after the message."""
         if self.remaining:
@@ -175,3 +189,11 @@ class Writer:
         self.uint(len(items))
         for item in items:
             write(item)
+
+    def map(
+        self, entries: Mapping[K, T], write_key: Callable[[K], None], write_value: Callable[[T], None]
+    ) -> None:
+        self.uint(len(entries))
+        for key, value in entries.items():
+            write_key(key)
+            write_value(value)
