@@ -123,12 +123,7 @@ class ActorTask:
         try:
             await self._start(input, stored)
         except BaseException as failure:
-            self.lifecycle = Lifecycle.TERMINATED
-            self.context.abort()
-            self._saver.abandon()
-            self.work.close()
-            self.work.cancel_all()
-            await self._join_cancelled()
+            await self._end_at_once()
             if isinstance(failure, asyncio.CancelledError):
                 raise
             seen = self._gate.explain_start(failure)
@@ -317,6 +312,23 @@ class ActorTask:
             await self._finalize(destroying)
         finally:
             self.lifecycle = Lifecycle.TERMINATED
+
+    async def kill(self) -> None:
+        """End without hooks and without saving: this generation has no right to either any more.
+
+        Storage keeps what it has, as after a crash. Safe after and during ``stop``.
+        """
+        self._close_connections(StopKind.SLEEP)
+        await self._end_at_once()
+        self.outbox.discard()
+
+    async def _end_at_once(self) -> None:
+        self.lifecycle = Lifecycle.TERMINATED
+        self.context.abort()
+        self._saver.abandon()
+        self.work.close()
+        self.work.cancel_all()
+        await self._join_cancelled()
 
     def _close_connections(self, kind: StopKind) -> None:
         # Clients take ws.going_away as a reason to come back, and an empty one after destroy.

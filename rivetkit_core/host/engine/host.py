@@ -1,0 +1,261 @@
+"""The engine host: the actors the engine places on this process, and the connection they live by.
+
+    engine --commands--> EngineHost --> HostedActor (one task each) --> ActorTask
+           --traffic---> Tunnel -------------------------------------> ActorTask
+
+Invariants
+    At most one generation of an actor runs here; a newer one waits until the older one has ended.
+    When the lease runs out, everything here ends without writing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from rivetkit_core._version import VERSION
+from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.task import ActorTask
+from rivetkit_core.clock import Clock
+from rivetkit_core.entropy import Entropy
+from rivetkit_core.errors import error
+from rivetkit_core.host.engine.envoy import Envoy
+from rivetkit_core.host.engine.hosted import HostedActor, Outcome
+from rivetkit_core.host.engine.link import Dialer
+from rivetkit_core.host.engine.tunnel.tunnel import Tunnel
+from rivetkit_core.host.port import ActorAccess
+from rivetkit_core.wire.envoy.messages import (
+    ActorEvent,
+    Checkpoint,
+    CommandEntry,
+    EnvoyInit,
+    Metadata,
+    StartActor,
+    StopActor,
+    StopReason,
+    ToEnvoyTunnel,
+)
+
+log = logging.getLogger("rivetkit.envoy")
+
+_DRAIN_MARGIN = 5.0
+_LINGER = 1.0
+
+
+class Environment(Protocol):
+    """How the host gets to its engine; see ``environment``."""
+
+    @property
+    def endpoint(self) -> str: ...
+
+    @property
+    def namespace(self) -> str: ...
+
+    async def prepare(self) -> Dialer:
+        """Look at the engine, make it ready for this pool, and return the way to connect.
+
+        Raises:
+            RivetError: ``engine.unreachable``, ``engine.refused``.
+        """
+        ...
+
+
+class EngineHost:
+    """Runs actors for an engine. ``open`` before use, ``close`` to hand every actor over and stop."""
+
+    def __init__(
+        self,
+        factories: Iterable[ActorFactory],
+        *,
+        environment: Environment,
+        access: ActorAccess,
+        clock: Clock,
+        entropy: Entropy,
+        expose_errors: bool = False,
+        connect_timeout: float = 30.0,
+    ) -> None:
+        self.clock = clock
+        self.entropy = entropy
+        self.access = access
+        self.expose_errors = expose_errors
+        self.factories: Mapping[str, ActorFactory] = {factory.name: factory for factory in factories}
+        self._environment = environment
+        self._connect_timeout = connect_timeout
+        self._envoy: Envoy | None = None
+        self._tunnel = Tunnel(find=self._find, send=lambda message: self.envoy.send_tunnel(message), clock=clock, entropy=entropy)
+        self._current: dict[str, HostedActor] = {}
+        self._tasks: dict[HostedActor, asyncio.Task[Outcome]] = {}
+        self._ended = asyncio.Event()
+        self._unsaved = 0
+        self.is_open = False
+        self.is_closing = False
+
+    @property
+    def running_count(self) -> int:
+        """How many generations are here, starting and stopping ones included."""
+        return len(self._tasks)
+
+    @property
+    def envoy(self) -> Envoy:
+        """The connection to the engine.
+
+        Raises:
+            RivetError: ``registry.shut_down`` before ``open``.
+        """
+        if self._envoy is None:
+            raise error("registry.shut_down")
+        return self._envoy
+
+    async def open(self) -> None:
+        """Connect to the engine; on return it may place actors here.
+
+        Raises:
+            RivetError: ``engine.unreachable``, ``engine.refused``.
+        """
+        dialer = await self._environment.prepare()
+        self._envoy = Envoy(
+            dialer,
+            self,
+            endpoint=self._environment.endpoint,
+            namespace=self._environment.namespace,
+            metadata=self._metadata(),
+            clock=self.clock,
+            entropy=self.entropy,
+        )
+        await self._envoy.open(self._connect_timeout)
+        self.is_open = True
+
+    async def close(self) -> int:
+        """Have the engine move every actor away, finish what was accepted, and disconnect. Idempotent.
+
+        Bounded by the longest shutdown grace period of the actors and a margin; what has not ended by then
+        is ended here.
+
+        Returns:
+            How many actors could not save their last changes; the log names them.
+        """
+        if not self.is_open or self.is_closing:
+            return 0
+        self.is_closing = True
+        busy = bool(self._tasks)
+        self.envoy.begin_drain()
+        if not await self._wait_until_empty(self._grace() + _DRAIN_MARGIN):
+            log.warning("%d actors were not moved away in time and end here", len(self._tasks))
+            for hosted in tuple(self._tasks):
+                hosted.stop(StopReason.GOING_AWAY)
+            if not await self._wait_until_empty(self._grace() + _DRAIN_MARGIN):
+                self.on_lost()
+                await self._wait_until_empty(None)
+        if busy:  # late requests are told to look elsewhere
+            await self.clock.sleep(_LINGER)
+        await self._tunnel.close()
+        await self.envoy.close()
+        self.is_open = False
+        return self._unsaved
+
+    # --- EnvoyOwner -----------------------------------------------------------------------------
+
+    def on_init(self, init: EnvoyInit) -> None:
+        self._tunnel.max_payload = init.max_response_payload_size
+
+    def on_command(self, entry: CommandEntry) -> None:
+        checkpoint = entry.checkpoint
+        current = self._current.get(checkpoint.actor_id)
+        match entry.command:
+            case StartActor() as start:
+                if current is None or current.generation < checkpoint.generation:
+                    self._begin(checkpoint, start, current)
+            case StopActor(reason=reason):
+                if current is not None and current.generation == checkpoint.generation:
+                    if reason is StopReason.LOST:
+                        current.lose()
+                    else:
+                        current.stop(reason)
+
+    def on_tunnel(self, message: ToEnvoyTunnel) -> None:
+        self._tunnel.receive(message)
+
+    def on_lost(self) -> None:
+        for hosted in tuple(self._tasks):
+            hosted.lose()
+
+    # --- Platform -------------------------------------------------------------------------------
+
+    def factory(self, name: str) -> ActorFactory:
+        found = self.factories.get(name)
+        if found is None:
+            raise error("actor.not_registered", actor_name=name, registered=sorted(self.factories))
+        return found
+
+    def report(self, actor_id: str, generation: int, *events: ActorEvent) -> None:
+        self.envoy.report(actor_id, generation, *events)
+
+    async def released(self, actor_id: str, generation: int) -> None:
+        await self._tunnel.actor_ended(actor_id, generation)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _begin(self, checkpoint: Checkpoint, start: StartActor, older: HostedActor | None) -> None:
+        envoy = self.envoy
+        envoy.events.supersede(checkpoint.actor_id, checkpoint.generation)
+        predecessor: asyncio.Task[Outcome] | None = None
+        if older is not None:
+            older.lose()  # the engine gave up on it, or it would have asked it to stop
+            predecessor = self._tasks.get(older)
+        scope = envoy.requests.scope(checkpoint.actor_id, checkpoint.generation, envoy.lease.valid)
+        hosted = HostedActor(checkpoint, start, scope, self)
+        self._current[checkpoint.actor_id] = hosted
+        waiting = None if predecessor is None else _quietly(predecessor)
+        task = asyncio.create_task(hosted.run(waiting), name=f"actor {checkpoint.actor_id}")
+        self._tasks[hosted] = task
+        task.add_done_callback(lambda done: self._end(hosted, done))
+
+    def _end(self, hosted: HostedActor, task: asyncio.Task[Outcome]) -> None:
+        del self._tasks[hosted]
+        if self._current.get(hosted.actor_id) is hosted:
+            del self._current[hosted.actor_id]
+        self.envoy.finish_generation(hosted.actor_id, hosted.generation)
+        if not task.cancelled():
+            self._unsaved += task.result().unsaved
+        self._ended.set()
+
+    def _find(self, actor_id: str, generation: int | None) -> ActorTask | None:
+        hosted = self._current.get(actor_id)
+        if hosted is None or generation not in (None, hosted.generation):
+            return None
+        return hosted.running()
+
+    async def _wait_until_empty(self, timeout: float | None) -> bool:
+        try:
+            async with self.clock.timeout(timeout):
+                while self._tasks:
+                    self._ended.clear()
+                    await self._ended.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _grace(self) -> float:
+        return max((factory.config.shutdown_grace_period for factory in self.factories.values()), default=0.0)
+
+    def _metadata(self) -> Metadata:
+        names = {name: json.dumps(_describe(factory)) for name, factory in self.factories.items()}
+        return Metadata(names, json.dumps({"rivetkit": {"version": VERSION}}))
+
+
+async def _quietly(task: asyncio.Task[Outcome]) -> None:
+    await asyncio.wait([task])
+
+
+def _describe(factory: ActorFactory) -> dict[str, object]:
+    """What dashboards show of an actor name, and which records should come with its start commands."""
+    config = factory.config
+    shown: dict[str, object] = {"preload": {"keys": [[1]], "prefixes": []}}
+    if config.icon is not None:
+        shown["icon"] = config.icon
+    if config.display_name is not None:
+        shown["name"] = config.display_name
+    return shown

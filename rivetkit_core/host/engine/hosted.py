@@ -1,0 +1,249 @@
+"""One generation of an actor on this envoy, from its start command to its last event (envoy-protocol 5).
+
+    start --ok--> running --stop command--> stopping --> Stopped
+      \\--error--> failed: answers with the error for a moment, then asks to sleep, or to be destroyed if it
+                  never was initialized, so that a failed creation leaves nothing behind
+    lost, at any time: ends without hooks; storage was closed to it before
+
+Invariants
+    Exactly one task runs a generation, and it reports exactly one Stopped, as its last event.
+    Stopped(OK) is reported only after a stop command: without one the engine would destroy the actor.
+    Storage is closed to the generation before Stopped is reported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from rivetkit_core.actor.context import ActorIdentity
+from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.lifecycle import Lifecycle, StopKind
+from rivetkit_core.actor.task import ActorTask
+from rivetkit_core.clock import Clock
+from rivetkit_core.entropy import Entropy
+from rivetkit_core.errors import RivetError, error
+from rivetkit_core.host.engine.kv import KvStorage
+from rivetkit_core.host.engine.requests import RequestScope
+from rivetkit_core.host.port import ActorAccess
+from rivetkit_core.wire import actor_key
+from rivetkit_core.wire.envoy.messages import (
+    ActorEvent,
+    Checkpoint,
+    Running,
+    SetAlarm,
+    SleepIntent,
+    StartActor,
+    StopCode,
+    StopIntent,
+    Stopped,
+    StopReason,
+)
+from rivetkit_core.wire.persisted import ACTOR_KEY, decode_actor
+
+log = logging.getLogger("rivetkit.envoy")
+
+_FAILED_AT_MOST = 5.0
+_FAILED_AFTER_ANSWER = 0.25
+_MESSAGE_LIMIT = 2048
+
+_KINDS = {
+    StopReason.SLEEP_INTENT: StopKind.SLEEP,
+    StopReason.STOP_INTENT: StopKind.DESTROY,
+    StopReason.DESTROY: StopKind.DESTROY,
+    StopReason.GOING_AWAY: StopKind.SLEEP,
+}
+
+
+class Platform(Protocol):
+    """What a generation needs of its envoy."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def entropy(self) -> Entropy: ...
+
+    @property
+    def access(self) -> ActorAccess: ...
+
+    @property
+    def expose_errors(self) -> bool: ...
+
+    def factory(self, name: str) -> ActorFactory:
+        """The factory of an actor name.
+
+        Raises:
+            RivetError: ``actor.not_registered``.
+        """
+        ...
+
+    def report(self, actor_id: str, generation: int, *events: ActorEvent) -> None:
+        """Tell the engine."""
+        ...
+
+    async def released(self, actor_id: str, generation: int) -> None:
+        """End what clients still have open to a generation, before its end is reported."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a generation ended. ``unsaved``: its last changes could not be stored."""
+
+    event: Stopped
+    unsaved: bool = False
+
+
+class HostedActor:
+    """One generation. ``run`` it once, in a task of its own; ``stop`` and ``lose`` end it."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, start: StartActor, scope: RequestScope, platform: Platform
+    ) -> None:
+        self.actor_id = checkpoint.actor_id
+        self.generation = checkpoint.generation
+        self._start_command = start
+        self._scope = scope
+        self._platform = platform
+        self._storage = KvStorage(scope, start.preloaded_kv)
+        self._stop: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
+        self._answered = asyncio.Event()
+        self._actor: ActorTask | None = None
+        self._failure: RivetError | None = None
+        self._intent: SleepIntent | StopIntent | None = None
+
+    def running(self) -> ActorTask | None:
+        """The actor, if it takes requests.
+
+        Raises:
+            RivetError: It could not start; this is the answer for whoever waited for it.
+        """
+        if self._failure is not None:
+            self._answered.set()
+            raise self._failure
+        actor = self._actor
+        return actor if actor is not None and actor.lifecycle is not Lifecycle.TERMINATED else None
+
+    def stop(self, reason: StopReason) -> None:
+        """End this generation as the engine says; takes effect after its start. Only the first one counts."""
+        if not self._stop.done():
+            self._stop.set_result(reason)
+
+    def lose(self) -> None:
+        """The engine may run the actor elsewhere: write nothing from now on, and end at once."""
+        self._scope.close()
+        if self._stop.done():  # it is stopping; with its storage closed it can only fail to save
+            return
+        self._stop.set_result(StopReason.LOST)
+
+    async def run(self, predecessor: Awaitable[object] | None) -> Outcome:
+        """Live. ``predecessor`` is an older generation whose end is waited for first. Never raises."""
+        if predecessor is not None:
+            await predecessor
+        try:
+            outcome = await self._live()
+        except asyncio.CancelledError:
+            self._scope.close()
+            if self._actor is not None:
+                await self._actor.kill()
+            raise
+        except Exception as failure:
+            log.exception("actor %s, generation %d", self.actor_id, self.generation)
+            outcome = Outcome(_stopped(failure), unsaved=True)
+        await self._platform.released(self.actor_id, self.generation)
+        self._scope.close()
+        self._report(outcome.event)
+        return outcome
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    async def _live(self) -> Outcome:
+        try:
+            self._actor = await self._start()
+        except RivetError as failure:
+            return await self._fail(failure)
+        # Waking does not clear an alarm, so every start says anew when the next one is due.
+        self._report(Running(), SetAlarm(None))
+        return await self._finish(self._actor, await self._stop)
+
+    async def _start(self) -> ActorTask:
+        platform, command = self._platform, self._start_command
+        key = actor_key.deserialize(command.key)
+        try:
+            actor = ActorTask(
+                platform.factory(command.name),
+                ActorIdentity(self.actor_id, command.name, key, self.generation),
+                storage=self._storage,
+                access=platform.access,
+                clock=platform.clock,
+                entropy=platform.entropy,
+                request_destroy=lambda: self._intend(StopIntent()),
+                expose_errors=platform.expose_errors,
+            )
+        except RivetError:
+            raise
+        except Exception as failure:
+            log.exception("actor %s could not be made", self.actor_id)
+            raise error("actor.start_failed") from failure
+        await actor.start(command.input)
+        return actor
+
+    async def _finish(self, actor: ActorTask, reason: StopReason) -> Outcome:
+        if reason is StopReason.LOST:
+            await actor.kill()
+            return Outcome(Stopped(StopCode.ERROR, "this envoy was out of touch with the engine"))
+        try:
+            await actor.stop(_KINDS[reason])
+        except Exception as failure:
+            log.exception("actor %s stopped without saving its last changes", self.actor_id)
+            await actor.kill()
+            return Outcome(_stopped(failure), unsaved=True)
+        return Outcome(Stopped(StopCode.OK))
+
+    async def _fail(self, failure: RivetError) -> Outcome:
+        """Let those who wait for the actor have its start's error, instead of a start after another."""
+        log.error("actor %s (%s) could not start: %s", self.actor_id, self._start_command.name, failure)
+        self._failure = failure
+        stillborn = await self._is_stillborn()
+        self._report(Running())
+        clock = self._platform.clock
+        try:
+            async with clock.timeout(_FAILED_AT_MOST):
+                await self._answered.wait()
+            await clock.sleep(_FAILED_AFTER_ANSWER)
+        except TimeoutError:
+            pass
+        self._intend(StopIntent() if stillborn else SleepIntent())
+        reason = await self._stop
+        if _KINDS.get(reason) is StopKind.DESTROY:
+            return Outcome(Stopped(StopCode.OK))
+        return Outcome(_stopped(failure))
+
+    async def _is_stillborn(self) -> bool:
+        try:
+            stored = (await self._storage.load([ACTOR_KEY])).get(ACTOR_KEY)
+            return stored is None or not decode_actor(stored).has_initialized
+        except RivetError:  # what cannot be read is not ours to destroy
+            return False
+
+    def _intend(self, intent: SleepIntent | StopIntent) -> None:
+        """Ask the engine for a stop command; to be destroyed overrules to sleep."""
+        if self._intent is None or (isinstance(self._intent, SleepIntent) and isinstance(intent, StopIntent)):
+            self._intent = intent
+            self._report(intent)
+
+    def _report(self, *events: ActorEvent) -> None:
+        self._platform.report(self.actor_id, self.generation, *events)
+
+
+def _stopped(failure: Exception) -> Stopped:
+    text = str(failure)
+    if len(text) > _MESSAGE_LIMIT:
+        text = text[:_MESSAGE_LIMIT] + "... (truncated)"
+    return Stopped(StopCode.ERROR, text)
+
+

@@ -1,0 +1,194 @@
+"""``ActorStorage`` on the engine's KV store, within its limits (envoy-protocol 7.1, actor-runtime 2.7).
+
+A record is stored under its own key as it is, wherever it fits. Otherwise:
+
+    a value above 128 KiB   is cut into chunks under a private prefix; the record's own key holds a note with
+                            their revision and number, so that writing the note switches from old to new
+    a delete beside puts    is written as a note too, since the store can put or delete but not both at once
+
+Invariants
+    ``apply`` is one Put, which the engine does whole or not at all; chunks that do not fit into it go ahead,
+    and nothing refers to them before that Put.
+    What is cleaned up afterwards (old chunks, notes of deletes) is garbage whether or not that succeeds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+from rivetkit_core.errors import RivetError, error
+from rivetkit_core.host.engine.requests import RequestScope
+from rivetkit_core.wire import bare
+from rivetkit_core.wire.envoy.messages import (
+    KvDelete,
+    KvDeleteRange,
+    KvGet,
+    KvGot,
+    KvPut,
+    PreloadedKv,
+)
+
+log = logging.getLogger("rivetkit.envoy")
+
+MAX_KEYS = 128
+MAX_VALUE = 131_072
+MAX_PUT = 976 * 1024
+
+_NOTE = b"\xff\xff"  # no record has this version
+_DELETED = _NOTE + b"\x00"
+_CHUNKED = _NOTE + b"\x01"
+_CHUNK_PREFIX = b"\x70\x79\x00"
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+class KvStorage:
+    """The records of one generation. ``preloaded`` saves the first reads of what came with the start."""
+
+    def __init__(self, scope: RequestScope, preloaded: PreloadedKv | None = None) -> None:
+        self._scope = scope
+        self._revisions: dict[bytes, int] = {}
+        self._preloaded: dict[bytes, bytes | None] = {}
+        if preloaded is not None:
+            self._preloaded = dict.fromkeys(preloaded.requested_get_keys)
+            self._preloaded.update((entry.key, entry.value) for entry in preloaded.entries)
+
+    async def load(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        self._scope.check()
+        found: dict[bytes, bytes] = {}
+        for key, value in (await self._get(keys)).items():
+            if not value.startswith(_NOTE):
+                self._revisions[key] = 0
+                found[key] = value
+            elif value.startswith(_CHUNKED):
+                found[key] = await self._join(key, value)
+        return found
+
+    async def apply(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
+        self._scope.check()
+        gone = tuple(dict.fromkeys(deletes))
+        kept = {key: value for key, value in puts.items() if key not in gone}
+        for key in (*kept, *gone):
+            self._preloaded.pop(key, None)
+        if not kept:
+            for group in _groups(gone, MAX_KEYS):
+                await self._scope.kv(KvDelete(tuple(group)))
+        else:
+            await self._put(kept, gone)
+        await self._clean_up(kept, gone)
+
+    # --- reading --------------------------------------------------------------------------------
+
+    async def _get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = {}
+        asked: list[bytes] = []
+        for key in dict.fromkeys(keys):
+            if key in self._preloaded:
+                value = self._preloaded.pop(key)
+                if value is not None:
+                    found[key] = value
+            else:
+                asked.append(key)
+        for group in _groups(asked, MAX_KEYS):
+            answer = await self._scope.kv(KvGet(tuple(group)))
+            if not isinstance(answer, KvGot):
+                raise error("storage.unavailable", "The engine answered a read with something else")
+            found.update(zip(answer.keys, answer.values, strict=True))
+        return found
+
+    async def _join(self, key: bytes, note: bytes) -> bytes:
+        reader = bare.Reader(note[len(_CHUNKED) :])
+        revision, count = reader.u32(), reader.u16()
+        self._revisions[key] = revision
+        names = [_chunk_key(key, revision, index) for index in range(count)]
+        chunks = await self._get(names)
+        missing = [index for index, name in enumerate(names) if name not in chunks]
+        if missing:
+            raise error("storage.corrupt", reason=f"chunk {missing[0]} of {count} of a record is missing")
+        return b"".join(chunks[name] for name in names)
+
+    # --- writing --------------------------------------------------------------------------------
+
+    async def _put(self, kept: Mapping[bytes, bytes], gone: Sequence[bytes]) -> None:
+        chunks: Pairs = []
+        final: Pairs = []
+        for key, value in kept.items():
+            if len(value) <= MAX_VALUE and not value.startswith(_NOTE):
+                final.append((key, value))
+                continue
+            revision = await self._next_revision(key)
+            parts = [value[start : start + MAX_VALUE] for start in range(0, len(value), MAX_VALUE)]
+            chunks += [(_chunk_key(key, revision, index), part) for index, part in enumerate(parts)]
+            final.append((key, _note(revision, len(parts))))
+            self._revisions[key] = revision
+        final += [(key, _DELETED) for key in gone]
+        if not _fits(final):
+            raise error("storage.too_large", reason=f"{len(final)} records, {_size(final)} bytes at once")
+        if _fits(chunks + final):
+            final = chunks + final
+        else:
+            for batch in _batches(chunks):
+                await self._put_pairs(batch)
+        await self._put_pairs(final)
+
+    async def _put_pairs(self, pairs: Pairs) -> None:
+        await self._scope.kv(KvPut(tuple(key for key, _ in pairs), tuple(value for _, value in pairs)))
+
+    async def _next_revision(self, key: bytes) -> int:
+        if key not in self._revisions:
+            note = (await self._get([key])).get(key, b"")
+            chunked = note.startswith(_CHUNKED)
+            self._revisions[key] = bare.Reader(note[len(_CHUNKED) :]).u32() if chunked else 0
+        return self._revisions[key] + 1
+
+    async def _clean_up(self, kept: Mapping[bytes, bytes], gone: Sequence[bytes]) -> None:
+        try:
+            if kept and gone:
+                await self._scope.kv(KvDelete(tuple(gone)))
+            for key in (*kept, *gone):
+                if not self._revisions.get(key):
+                    continue
+                current = kept.get(key, b"")
+                chunked = len(current) > MAX_VALUE or current.startswith(_NOTE)
+                end = self._revisions[key] if chunked else self._revisions.pop(key) + 1
+                if end > 1:
+                    await self._scope.kv(KvDeleteRange(_chunk_key(key, 0, 0), _chunk_key(key, end, 0)))
+        except RivetError as failure:
+            log.warning("old chunks of a record were left behind: %s", failure)
+
+
+def _note(revision: int, count: int) -> bytes:
+    writer = bare.Writer()
+    writer.u32(revision)
+    writer.u16(count)
+    return _CHUNKED + writer.finish()
+
+
+def _chunk_key(key: bytes, revision: int, index: int) -> bytes:
+    length = len(key).to_bytes(2, "big")
+    return _CHUNK_PREFIX + length + key + revision.to_bytes(4, "big") + index.to_bytes(2, "big")
+
+
+def _size(pairs: Pairs) -> int:
+    """As the engine counts: zero bytes of a key are escaped, and each key has two bytes around it."""
+    return sum(len(key) + key.count(0) + 2 + len(value) for key, value in pairs)
+
+
+def _fits(pairs: Pairs) -> bool:
+    return len(pairs) <= MAX_KEYS and _size(pairs) <= MAX_PUT
+
+
+def _batches(pairs: Pairs) -> Iterable[Pairs]:
+    batch: Pairs = []
+    for pair in pairs:
+        if not _fits([*batch, pair]):
+            yield batch
+            batch = []
+        batch.append(pair)
+    if batch:
+        yield batch
+
+
+def _groups(keys: Sequence[bytes], size: int) -> Iterable[Sequence[bytes]]:
+    return (keys[start : start + size] for start in range(0, len(keys), size))
