@@ -1,0 +1,1 @@
+"""The host that runs actors on a Rivet Engine."""
