@@ -12,10 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from rivetkit_core.errors import error
-from rivetkit_core.wire.gateway_url import Endpoint, parse_endpoint
+from rivetkit_core.wire.gateway_url import DEFAULT_ENDPOINT, Endpoint, parse_endpoint
 from rivetkit_core.wire.messages import Encoding
-
-DEFAULT_ENDPOINT = "http://127.0.0.1:6420"
 
 EncodingName = Literal["bare", "cbor", "json"]
 

@@ -13,7 +13,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import quote, quote_plus, unquote, unquote_to_bytes, urlsplit
 
@@ -21,6 +21,8 @@ from rivetkit_core.errors import ProtocolError, RivetError, error
 from rivetkit_core.wire import actor_key, cbor
 
 T = TypeVar("T")
+
+DEFAULT_ENDPOINT = "http://127.0.0.1:6420"
 
 MAX_QUERY_INPUT = 4096
 """Longest CBOR input a query URL carries, in bytes before base64; longer ones go through the manager API."""
@@ -47,7 +49,7 @@ class Endpoint:
 
     base: str
     namespace: str | None = None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def parse_endpoint(url: str) -> Endpoint:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as failure:
-        raise _invalid(f"endpoint: {failure}") from failure
+        raise _invalid(f"endpoint is {_shown(url)!r}; its host or port is not valid") from failure
     if parts.scheme not in ("http", "https") or not host:
         raise _invalid(
             f"endpoint is {_shown(url)!r}; it must be like 'http://127.0.0.1:6420', with http:// or https://"
