@@ -85,7 +85,12 @@ class EngineHost:
         self._environment = environment
         self._connect_timeout = connect_timeout
         self._envoy: Envoy | None = None
-        self._tunnel = Tunnel(find=self._find, send=lambda message: self.envoy.send_tunnel(message), clock=clock, entropy=entropy)
+        self._tunnel = Tunnel(
+            find=self._find,
+            send=lambda message: self.envoy.send_tunnel(message),
+            clock=clock,
+            entropy=entropy,
+        )
         self._current: dict[str, HostedActor] = {}
         self._tasks: dict[HostedActor, asyncio.Task[Outcome]] = {}
         self._ended = asyncio.Event()
