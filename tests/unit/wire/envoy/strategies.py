@@ -77,8 +77,10 @@ from rivetkit_core.wire.envoy.messages import (
     StopReason,
     ToEnvoy,
     ToEnvoyTunnel,
+    ToEnvoyTunnelKind,
     ToRivet,
     ToRivetTunnel,
+    ToRivetTunnelKind,
     WebSocketMessage,
     WebSocketMessageAck,
 )
@@ -176,7 +178,7 @@ _errors = st.builds(SqlError, texts, texts, texts)
 
 _response_starts = st.builds(ResponseStart, u16, headers, _maybe(blobs), flags)
 _socket_messages = st.builds(WebSocketMessage, blobs, flags)
-_to_rivet_kinds = {
+_to_rivet_kinds: dict[int, st.SearchStrategy[ToRivetTunnelKind]] = {
     6: _response_starts
     | st.builds(ResponseChunk, blobs, flags)
     | st.builds(ResponseAbort)
@@ -191,7 +193,7 @@ _to_rivet_kinds[8] = (
     | st.builds(RequestBodyWindowUpdate, u64)
     | st.builds(RequestBodyCancel)
 )
-_to_envoy_kinds = {
+_to_envoy_kinds: dict[int, st.SearchStrategy[ToEnvoyTunnelKind]] = {
     6: st.builds(RequestStart, texts, texts, texts, headers, _maybe(blobs), flags)
     | st.builds(RequestChunk, blobs, flags)
     | st.builds(RequestAbort)

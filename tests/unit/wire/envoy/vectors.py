@@ -44,8 +44,10 @@ def message_of(vector: Vector) -> object:
 
 
 Fields = dict[str, object]
+Kind = Callable[..., object]
+"""A message class, called with fields that only the vectors know."""
 
-_SAME_FIELDS: dict[str, type[object]] = {
+_SAME_FIELDS: dict[str, Kind] = {
     "ToRivetMetadata": m.Metadata,
     "ToRivetAckCommands": m.AckCommands,
     "ToRivetPong": m.Pong,
@@ -83,7 +85,7 @@ _SAME_FIELDS: dict[str, type[object]] = {
     "ToEnvoyWebSocketClose": m.EngineWebSocketClose,
     "SqliteErrorResponse": m.SqlError,
 }
-_VOID: dict[str, type[object]] = {
+_VOID: dict[str, Kind] = {
     "ToRivetStopping": m.Stopping,
     "ActorIntentSleep": m.SleepIntent,
     "ActorIntentStop": m.StopIntent,
@@ -96,7 +98,7 @@ _VOID: dict[str, type[object]] = {
     "ToRivetRequestBodyCancel": m.RequestBodyCancel,
     "ToEnvoyRequestBodyCancel": m.RequestBodyCancel,
 }
-_STRUCTS: dict[frozenset[str], type[object]] = {
+_STRUCTS: dict[frozenset[str], Kind] = {
     frozenset({"actor_id", "generation", "index"}): m.Checkpoint,
     frozenset({"gateway_id", "request_id", "message_index"}): m.MessageId,
     frozenset({"gateway_id", "request_id"}): m.RequestId,
@@ -108,18 +110,18 @@ _STRUCTS: dict[frozenset[str], type[object]] = {
     frozenset({"columns", "rows"}): m.SqlScriptResult,
     frozenset({"columns", "rows", "changes", "last_insert_row_id"}): m.SqlResult,
 }
-_ENUMS: dict[tuple[type[object], str], type[enum.IntEnum]] = {
+_ENUMS: dict[tuple[Kind, str], type[enum.IntEnum]] = {
     (m.StopActor, "reason"): m.StopReason,
     (m.Stopped, "code"): m.StopCode,
     (m.AbortReason, "kind"): m.AbortKind,
 }
 
 
-def _tunnel(kind: type[object]) -> Callable[[Fields], object]:
+def _tunnel(kind: Kind) -> Callable[[Fields], object]:
     return lambda fields: kind(message_id=fields["message_id"], kind=fields["message_kind"])
 
 
-def _entries(kind: type[object], entry: type[object], name: str) -> Callable[[object], object]:
+def _entries(kind: Kind, entry: Kind, name: str) -> Callable[[object], object]:
     def build(wrappers: object) -> object:
         found = cast("tuple[Fields, ...]", wrappers)
         return kind(
@@ -129,7 +131,7 @@ def _entries(kind: type[object], entry: type[object], name: str) -> Callable[[ob
     return build
 
 
-def _sql_request(kind: type[object]) -> Callable[[Fields], object]:
+def _sql_request(kind: Kind) -> Callable[[Fields], object]:
     def build(fields: Fields) -> object:
         data = cast("Fields", fields["data"])
         rest = {"namespace": data.pop("namespace_id"), "request_id": fields["request_id"]}
@@ -142,13 +144,25 @@ def _sql_request(kind: type[object]) -> Callable[[Fields], object]:
     return build
 
 
-def _sql_response(kind: type[object]) -> Callable[[Fields], object]:
+def _sql_response(kind: Kind) -> Callable[[Fields], object]:
     return lambda fields: kind(request_id=fields["request_id"], result=fields["data"])
+
+
+def _field(name: str) -> Callable[[Fields], object]:
+    return lambda fields: fields[name]
+
+
+def _nothing(body: object) -> None:
+    assert body is None
+
+
+def _init(fields: Fields) -> object:
+    return _build(m.EnvoyInit, cast("Fields", fields["metadata"]))
 
 
 def _start(fields: Fields) -> object:
     config = cast("Fields", fields.pop("config"))
-    return m.StartActor(**config, **fields)  # pyright: ignore[reportArgumentType]  # by name
+    return _build(m.StartActor, {**config, **fields})
 
 
 def _float(fields: Fields) -> object:
@@ -161,24 +175,24 @@ _REARRANGED: dict[str, Callable[..., object]] = {
     "ToEnvoyCommands": _entries(m.Commands, m.CommandEntry, "command"),
     "ToRivetTunnelMessage": _tunnel(m.ToRivetTunnel),
     "ToEnvoyTunnelMessage": _tunnel(m.ToEnvoyTunnel),
-    "ToEnvoyInit": lambda fields: m.EnvoyInit(**fields["metadata"]),
-    "EventActorIntent": lambda fields: fields["intent"],
-    "EventActorStateUpdate": lambda fields: fields["state"],
+    "ToEnvoyInit": _init,
+    "EventActorIntent": _field("intent"),
+    "EventActorStateUpdate": _field("state"),
     "CommandStartActor": _start,
-    "SqliteValueNull": lambda fields: None,
-    "SqliteValueInteger": lambda fields: fields["value"],
+    "SqliteValueNull": _nothing,
+    "SqliteValueInteger": _field("value"),
     "SqliteValueFloat": _float,
-    "SqliteValueText": lambda fields: fields["value"],
-    "SqliteValueBlob": lambda fields: fields["value"],
+    "SqliteValueText": _field("value"),
+    "SqliteValueBlob": _field("value"),
     "ToRivetSqliteExecRequest": _sql_request(m.SqlExec),
     "ToRivetSqliteExecuteRequest": _sql_request(m.SqlExecute),
     "ToRivetSqliteExecuteBatchRequest": _sql_request(m.SqlExecuteBatch),
     "ToEnvoySqliteExecResponse": _sql_response(m.SqlExecResponse),
     "ToEnvoySqliteExecuteResponse": _sql_response(m.SqlExecuteResponse),
     "ToEnvoySqliteExecuteBatchResponse": _sql_response(m.SqlExecuteBatchResponse),
-    "SqliteExecOk": lambda fields: fields["result"],
-    "SqliteExecuteOk": lambda fields: fields["result"],
-    "SqliteExecuteBatchOk": lambda fields: fields["results"],
+    "SqliteExecOk": _field("result"),
+    "SqliteExecuteOk": _field("result"),
+    "SqliteExecuteBatchOk": _field("results"),
 }
 
 
@@ -220,7 +234,7 @@ def _struct(fields: Fields) -> object:
     return fields if kind is None else _build(kind, fields)
 
 
-def _build(kind: type[object], fields: Fields) -> object:
+def _build(kind: Kind, fields: Fields) -> object:
     return kind(
         **{
             name: _ENUMS[kind, name][_snake(cast("str", item)).upper()] if (kind, name) in _ENUMS else item
