@@ -1,4 +1,4 @@
-"""BARE primitives, as the client protocol and the stored records use them.
+"""BARE primitives, as the client protocol, the envoy protocol and the stored records use them.
 
 A cursor over bytes and a growing buffer; knows no message. Layouts live with the messages.
 
