@@ -22,7 +22,7 @@ from rivetkit_core.wire.envoy.tunnel import to_envoy_tunnel, to_rivet_tunnel
 M = TypeVar("M")
 
 SUPPORTED_VERSIONS = (8, 6)
-"""Best first. Version 7 was never published."""
+"""Best first. The layout of version 7 is unpublished; an engine that speaks it speaks 6 as well."""
 
 _PAGES = ("SqliteGetPages", "SqliteCommit")
 _STAGED_COMMITS = ("SqliteCommitStageBegin", "SqliteCommitStageSegment", "SqliteCommitFinalize")

@@ -40,7 +40,7 @@ def _write_value(writer: Writer, value: SqlValue) -> None:
             writer.uint(_NULL)
         case int():
             if not _I64_MIN <= value <= _I64_MAX:
-                raise ProtocolError(f"{value} is beyond the 64-bit integers of SQLite")
+                raise ProtocolError(f"an integer of {value.bit_length()} bits is beyond SQLite's 64, signed")
             writer.uint(_INTEGER)
             writer.i64(value)
         case float():
@@ -52,6 +52,8 @@ def _write_value(writer: Writer, value: SqlValue) -> None:
         case bytes():
             writer.uint(_BLOB)
             writer.data(value)
+        case _:  # values come from users, whose types nobody checked
+            raise ProtocolError(f"a {type(value).__name__} is not a SQLite value")
 
 
 def _read_value(reader: Reader) -> SqlValue:

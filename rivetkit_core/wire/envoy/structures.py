@@ -21,7 +21,7 @@ _ID_SIZE = 4
 
 def read_all(reader: Reader, read: Callable[[Reader], T]) -> tuple[T, ...]:
     """Read a counted list; the count is bounded by the bytes that are left."""
-    return tuple(reader.list(lambda: read(reader)))
+    return tuple([read(reader) for _ in range(reader.count("list"))])
 
 
 def write_all(writer: Writer, values: Collection[T], write: Callable[[Writer, T], None]) -> None:
