@@ -91,6 +91,21 @@ async def serve_http(actor: ActorTask, request: HttpRequest) -> HttpResponse:
         return error_response(failure, codec)
 
 
+def actor_headers(actor: ActorTask) -> list[tuple[str, str]]:
+    """What every answer of an actor says about it (client-protocol 1.6).
+
+    Values are text, to be sent as UTF-8. A key that would break a header is left out.
+    """
+    specifier = actor.identity.specifier
+    headers = [
+        ("x-rivet-actor", specifier.actor_id),
+        ("x-rivet-actor-generation", str(specifier.generation)),
+    ]
+    if not any(character < " " or character == "\x7f" for character in specifier.key):
+        headers.append(("x-rivet-actor-key", specifier.key.encode(errors="replace").decode()))
+    return headers
+
+
 def error_response(failure: RivetError, codec: Codec) -> HttpResponse:
     """A masked error in the caller's encoding, with its status."""
     return HttpResponse(

@@ -90,6 +90,11 @@ def build(
 def close_reason(group: str, code: str, ray: str | None = None) -> str:
     """``group.code`` or ``group.code#ray``, cut to what fits a close frame."""
     reason = f"{group}.{code}" if ray is None else f"{group}.{code}#{ray}"
+    return fitting(reason)
+
+
+def fitting(reason: str) -> str:
+    """The reason, cut to what fits a close frame."""
     return reason.encode(errors="replace")[:MAX_CLOSE_REASON].decode(errors="ignore")
 
 

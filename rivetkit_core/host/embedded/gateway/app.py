@@ -10,7 +10,8 @@ import json
 import logging
 
 from rivetkit_core._version import VERSION
-from rivetkit_core.edge.http import HttpRequest, serve_http
+from rivetkit_core.edge.errors import error_json
+from rivetkit_core.edge.http import HttpRequest, actor_headers, serve_http
 from rivetkit_core.entropy import new_uuid
 from rivetkit_core.errors import RivetError, masked, status_of
 from rivetkit_core.host.embedded.gateway import cors
@@ -111,14 +112,8 @@ class GatewayApp:
             await self._gateway_error(failure, ray, headers, send)
             return
         response = await serve_http(actor, HttpRequest(head.method, target.path, head.headers, body))
-        specifier = actor.identity.specifier
-        headers += [
-            ("content-type", response.content_type),
-            ("x-rivet-actor", specifier.actor_id),
-            ("x-rivet-actor-generation", str(specifier.generation)),
-        ]
-        if (key := _header_safe(specifier.key)) is not None:
-            headers.append(("x-rivet-actor-key", key))
+        headers.append(("content-type", response.content_type))
+        headers += [(name, value.encode().decode("latin-1")) for name, value in actor_headers(actor)]
         await respond(send, response.status, [*headers, *response.headers], response.body)
 
     def _target(self, head: Head) -> DirectTarget | QueryTarget:
@@ -138,7 +133,7 @@ class GatewayApp:
             ("content-type", "application/json"),
             ("x-rivet-error", f"{seen.group}.{seen.code}"),
         ]
-        await respond(send, status, headers, error_body(seen))
+        await respond(send, status, headers, error_json(seen))
 
     # --- control --------------------------------------------------------------------------------
 
@@ -156,7 +151,7 @@ class GatewayApp:
             status, content_type, body = (
                 status_of(seen.group, seen.code),
                 "application/json",
-                error_body(seen),
+                error_json(seen),
             )
         await respond(send, status, [*headers, ("content-type", content_type)], body)
 
@@ -183,30 +178,5 @@ class GatewayApp:
         }
 
 
-def error_body(failure: RivetError) -> bytes:
-    """A gateway error as JSON."""
-    fields: dict[str, object] = {
-        "group": failure.group,
-        "code": failure.code,
-        "message": failure.message,
-    }
-    if failure.metadata is not None:
-        fields["metadata"] = failure.metadata
-    if failure.actor is not None:
-        fields["actor"] = {
-            "actorId": failure.actor.actor_id,
-            "generation": failure.actor.generation,
-            "key": failure.actor.key,
-        }
-    return json.dumps(fields, default=str).encode()
-
-
 def _dump(value: object) -> bytes:
     return json.dumps(value).encode()
-
-
-def _header_safe(key: str) -> str | None:
-    """The key as a header value; keys that would break a header are left out (client-protocol 1.2)."""
-    if any(character < " " or character == "\x7f" for character in key):
-        return None
-    return key.encode("utf-8", "replace").decode("latin-1")

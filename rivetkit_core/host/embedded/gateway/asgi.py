@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from rivetkit_core.edge.websocket import SocketClosed
 from rivetkit_core.errors import error
+from rivetkit_core.wire.subprotocols import fitting
 
 Message = MutableMapping[str, Any]  # what the ASGI specification calls an event; keys depend on "type"
 Scope = MutableMapping[str, Any]
@@ -18,7 +19,6 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[str, str]]
 
 MAX_BODY = 20 * 1024 * 1024
-_MAX_REASON = 123
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,7 @@ class AsgiSocket:
         if self._closed:
             return
         self._closed = True
-        short = reason.encode()[:_MAX_REASON].decode(errors="ignore")
-        await self._transmit({"type": "websocket.close", "code": code, "reason": short})
+        await self._transmit({"type": "websocket.close", "code": code, "reason": fitting(reason)})
 
     async def _transmit(self, payload: Message) -> None:
         try:

@@ -1,0 +1,112 @@
+"""One HTTP request and its answer, as a handler sees them.
+
+HttpExchange       what a handler is given
+HttpHandler        what serves an actor's HTTP
+serve_actor_http   the handler of actions: whole bodies in, whole answers out
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from rivetkit_core.actor.lifecycle import REFUSALS
+from rivetkit_core.actor.task import ActorTask
+from rivetkit_core.edge.http import HttpRequest, actor_headers, serve_http
+from rivetkit_core.errors import error
+from rivetkit_core.host.engine.tunnel.body import RequestBody
+from rivetkit_core.host.engine.tunnel.response import Response
+
+MAX_BODY = 20 * 1024 * 1024
+_TRY_AGAIN = frozenset({"actor.not_ready", "actor.stopping"})
+
+
+class Refused(Exception):
+    """The generation takes no requests, and nothing of this one has run: another may take it."""
+
+
+class HttpExchange:
+    """One request. A handler answers with ``respond``, or with ``start`` and any number of ``write``.
+
+    Attributes:
+        path: Still percent-encoded, without the query.
+        query: What followed the question mark, empty for none.
+        headers: Names are lower case, one value each.
+        body: Iterate to read it in chunks. What is not read when the handler returns is not uploaded.
+    """
+
+    def __init__(
+        self, method: str, target: str, headers: Mapping[str, str], body: RequestBody, response: Response
+    ) -> None:
+        path, _, self.query = target.partition("?")
+        self.method = method
+        self.path = path or "/"
+        self.headers = headers
+        self.body = body
+        self._response = response
+
+    async def read_body(self, limit: int) -> bytes:
+        """The whole rest of the body.
+
+        Raises:
+            RivetError: ``guard.invalid_request_body`` above ``limit`` bytes, as soon as that is known.
+        """
+        declared = self.headers.get("content-length", "")
+        if declared.isascii() and declared.isdigit() and int(declared) > limit:
+            raise error("guard.invalid_request_body", limit=limit)
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in self.body:
+            size += len(chunk)
+            if size > limit:
+                raise error("guard.invalid_request_body", limit=limit)
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def respond(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> None:
+        """Give the whole answer at once.
+
+        Raises:
+            RivetError: ``message.outgoing_too_long``; nothing was sent.
+        """
+        self.body.cancel()
+        self._response.whole(status, headers, body)
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Send status and headers; the answer ends when the handler returns."""
+        self._response.start(status, headers)
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the body; waits while the client does not read.
+
+        A gateway that cannot stream gets everything at the end. After the client went away, data is dropped.
+
+        Raises:
+            RivetError: ``message.outgoing_too_long``, only where the gateway cannot stream.
+        """
+        await self._response.write(data)
+
+
+HttpHandler = Callable[[ActorTask, HttpExchange], Awaitable[None]]
+"""Serves one request. A RivetError becomes an answer, as does any other failure, without its text.
+
+It is cancelled when the client goes away."""
+
+
+def require_running(actor: ActorTask) -> None:
+    """Do nothing if the actor takes requests, or will say itself why it never will again.
+
+    Raises:
+        Refused: Another generation may take the request.
+    """
+    if REFUSALS.get(actor.lifecycle) in _TRY_AGAIN:
+        raise Refused
+
+
+async def serve_actor_http(actor: ActorTask, exchange: HttpExchange) -> None:
+    """Serve actions, health and metadata of an actor."""
+    body = await exchange.read_body(MAX_BODY)
+    require_running(actor)  # again: the upload may have outlived the generation
+    headers = {name: value.encode() for name, value in exchange.headers.items()}
+    response = await serve_http(actor, HttpRequest(exchange.method, exchange.path, headers, body))
+    answer = {"content-type": response.content_type, **dict(actor_headers(actor)), **dict(response.headers)}
+    await exchange.respond(response.status, answer, response.body)

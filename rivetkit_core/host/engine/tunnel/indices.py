@@ -1,0 +1,47 @@
+"""Numbers of tunnel messages: sixteen bits that wrap around (envoy-protocol 6.1).
+
+Outgoing   what the host says about one request or websocket, numbered without a gap
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rivetkit_core.wire.envoy.messages import MessageId, RequestId, ToRivetTunnel, ToRivetTunnelKind
+
+Send = Callable[[ToRivetTunnel], None]
+"""Queues a message for the engine. Never waits, never raises."""
+
+_SPAN = 1 << 16
+_HALF = 32_767
+
+
+def following(index: int) -> int:
+    """The number after ``index``."""
+    return (index + 1) % _SPAN
+
+
+def is_later(index: int, than: int) -> bool:
+    """Whether one number comes after another, seen around the wrap."""
+    return index != than and (index - than) % _SPAN < _HALF
+
+
+class Outgoing:
+    """Numbers what goes out for one request. Every message takes a number; after ``end`` none is sent."""
+
+    def __init__(self, request: RequestId, send: Send, *, index: int = 0) -> None:
+        self._request = request
+        self._send = send
+        self.next_index = index
+        self.ended = False
+
+    def send(self, kind: ToRivetTunnelKind) -> None:
+        """Queue a message; dropped after ``end``."""
+        if self.ended:
+            return
+        index, self.next_index = self.next_index, following(self.next_index)
+        self._send(ToRivetTunnel(MessageId(self._request.gateway_id, self._request.request_id, index), kind))
+
+    def end(self) -> None:
+        """Say nothing more: the other side does not listen, or has heard everything. Idempotent."""
+        self.ended = True

@@ -1,0 +1,30 @@
+"""Which actors are here, and which were until a moment ago."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rivetkit_core.actor.task import ActorTask
+from rivetkit_core.clock import Clock
+from rivetkit_core.host.engine.tunnel.memory import Recent
+
+Find = Callable[[str, int | None], ActorTask | None]
+"""The running actor of an id, and of exactly that generation if one is given."""
+
+_MOVED_SECONDS = 30.0
+
+
+class Placement:
+    """Finds the actor a message is for."""
+
+    def __init__(self, find: Find, clock: Clock) -> None:
+        self.find = find
+        self._ended: Recent[str] = Recent(clock, seconds=_MOVED_SECONDS)
+
+    def ended(self, actor_id: str) -> None:
+        """A generation ended here."""
+        self._ended.add(actor_id)
+
+    def moved(self, actor_id: str) -> bool:
+        """Whether what is sent to an absent actor probably crossed its end: worth another delivery."""
+        return actor_id in self._ended

@@ -1,0 +1,183 @@
+"""HTTP requests under way, by their id (envoy-protocol 6.2, 6.3).
+
+Invariants
+    A request that is delivered again while it runs is not run again; afterwards its answer is repeated.
+    Every request gets one answer or one abort, unless the engine aborted it: then nothing more is sent.
+    What was aborted from here is forgotten, so that it can be delivered again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from rivetkit_core.actor.task import ActorTask
+from rivetkit_core.clock import Clock
+from rivetkit_core.edge.errors import error_json
+from rivetkit_core.errors import RivetError, masked, status_of
+from rivetkit_core.host.engine.tunnel.body import RequestBody
+from rivetkit_core.host.engine.tunnel.exchange import HttpExchange, HttpHandler, Refused, require_running
+from rivetkit_core.host.engine.tunnel.indices import Outgoing, Send
+from rivetkit_core.host.engine.tunnel.memory import Answers, Recent
+from rivetkit_core.host.engine.tunnel.placement import Placement
+from rivetkit_core.host.engine.tunnel.response import Response
+from rivetkit_core.host.engine.tunnel.tasks import TunnelTasks
+from rivetkit_core.wire.envoy.messages import (
+    AbortKind,
+    AbortReason,
+    RequestAbort,
+    RequestChunk,
+    RequestId,
+    RequestStart,
+    ResponseAbort,
+    ResponseBodyWindowUpdate,
+    ResponseStart,
+)
+
+log = logging.getLogger("rivetkit.tunnel")
+
+_ABORTED_SECONDS = 30.0
+_NOT_HERE = ResponseStart(
+    503,
+    {"content-type": "text/plain; charset=utf-8", "x-rivet-error": "envoy.actor_not_found"},
+    b"Actor not found",
+)
+_FAILED = error_json(RivetError("envoy", "fetch_failed", "actor fetch failed", metadata={}))
+_FAILED_HEADERS = {"content-type": "application/json", "x-rivet-error": "envoy.fetch_failed"}
+
+
+@dataclass(slots=True)
+class _Request:
+    """One request that runs; ``exact`` when only this generation may answer it."""
+
+    id: RequestId
+    exact: bool
+    outgoing: Outgoing
+    body: RequestBody
+    response: Response
+    task: asyncio.Task[None] | None = None
+
+
+class Requests:
+    """Runs requests and answers them."""
+
+    def __init__(
+        self, *, placement: Placement, send: Send, clock: Clock, tasks: TunnelTasks, handler: HttpHandler
+    ) -> None:
+        self._placement = placement
+        self._send = send
+        self._tasks = tasks
+        self._handler = handler
+        self._running: dict[RequestId, _Request] = {}
+        self._answers = Answers(clock)
+        self._aborted: Recent[RequestId] = Recent(clock, seconds=_ABORTED_SECONDS)
+
+    def start(self, id: RequestId, start: RequestStart, max_payload: int) -> None:
+        """A request came, perhaps not for the first time."""
+        exact = start.actor_generation is not None
+        if id in self._running or (exact and id in self._aborted):
+            return
+        outgoing = Outgoing(id, self._send)
+        answer = self._answers.get(id)
+        if answer is not None:
+            outgoing.send(answer)
+            return
+        actor = self._placement.find(start.actor_id, start.actor_generation)
+        if actor is None:
+            self._nobody(outgoing, exact=exact or not self._placement.moved(start.actor_id))
+            return
+        body = RequestBody(outgoing, start.body, streamed=start.stream)
+        response = Response(outgoing, streams=start.response_stream, max_payload=max_payload)
+        exchange = HttpExchange(start.method, start.path, start.headers, body, response)
+        request = self._running[id] = _Request(id, exact, outgoing, body, response)
+        served = (start.actor_id, actor.identity.specifier.generation)
+        request.task = self._tasks.spawn(served, self._run(actor, request, exchange))
+
+    def chunk(self, id: RequestId, chunk: RequestChunk) -> None:
+        """A part of a request's body came."""
+        request = self._running.get(id)
+        if request is not None and not request.body.feed(chunk.body, finish=chunk.finish):
+            log.warning("the engine sent more of a request than it had credit for")
+            request.response.abort(AbortKind.INTERNAL_ERROR, "the request overran its window")
+            self._cancel(request)
+
+    def credit(self, id: RequestId, update: ResponseBodyWindowUpdate) -> None:
+        """The client took a part of a response."""
+        request = self._running.get(id)
+        if request is not None:
+            request.response.credit(update.consumed_bytes)
+
+    def abort(self, id: RequestId, abort: RequestAbort) -> None:
+        """The client went away, or the engine gave up: end the handler and say nothing more."""
+        request = self._running.get(id)
+        if request is None:
+            self._aborted.add(id)
+            return
+        log.debug("a request was aborted: %s", abort.reason.detail)
+        self._cancel(request)
+
+    def _cancel(self, request: _Request) -> None:
+        request.outgoing.end()
+        request.response.release()
+        del self._running[request.id]
+        if request.task is not None:
+            request.task.cancel()
+
+    async def _run(self, actor: ActorTask, request: _Request, exchange: HttpExchange) -> None:
+        try:
+            require_running(actor)
+            await self._handler(actor, exchange)
+            request.body.cancel()
+            request.response.finish()
+        except Refused:
+            self._refuse(request)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                self._refuse(request)
+                raise
+            self._fail(request)  # the handler awaited something that was cancelled
+        except RivetError as failure:
+            self._reject(request, failure)
+        except Exception:
+            log.exception("serving a request failed")
+            self._fail(request)
+        finally:
+            self._done(request)
+
+    def _done(self, request: _Request) -> None:
+        if self._running.get(request.id) is request:
+            del self._running[request.id]
+            if request.response.answer is not None:
+                self._answers.keep(request.id, request.response.answer)
+
+    def _nobody(self, outgoing: Outgoing, *, exact: bool) -> None:
+        """The default gateway delivers an aborted request to whichever generation comes next."""
+        if exact:
+            outgoing.send(_NOT_HERE)
+        else:
+            outgoing.send(ResponseAbort(AbortReason(AbortKind.INTERNAL_ERROR, "the actor has stopped")))
+
+    def _refuse(self, request: _Request) -> None:
+        request.body.cancel()
+        if request.exact and request.response.undecided:
+            self._nobody(request.outgoing, exact=True)
+            request.outgoing.end()
+        else:
+            request.response.abort(AbortKind.INTERNAL_ERROR, "the actor has stopped")
+
+    def _reject(self, request: _Request, failure: RivetError) -> None:
+        seen = masked(failure)
+        headers = {"content-type": "application/json", "x-rivet-error": f"{seen.group}.{seen.code}"}
+        self._give_up(request, status_of(seen.group, seen.code), headers, error_json(seen))
+
+    def _fail(self, request: _Request) -> None:
+        self._give_up(request, 500, _FAILED_HEADERS, _FAILED)
+
+    def _give_up(self, request: _Request, status: int, headers: dict[str, str], body: bytes) -> None:
+        request.body.cancel()
+        if request.response.undecided:
+            request.response.whole(status, headers, body)
+        else:
+            request.response.abort(AbortKind.HANDLER_ERROR, "the handler failed")

@@ -1,0 +1,156 @@
+"""Websockets under way, by their id (envoy-protocol 6.4, 6.5).
+
+A client is refused by opening its websocket and closing it at once. Closing it unopened means "not this
+generation": the engine then tries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rivetkit_core.actor.task import ActorTask
+from rivetkit_core.clock import Clock
+from rivetkit_core.edge.serving import serve_socket
+from rivetkit_core.errors import ProtocolError
+from rivetkit_core.host.engine.tunnel.exchange import Refused, require_running
+from rivetkit_core.host.engine.tunnel.indices import Outgoing, Send
+from rivetkit_core.host.engine.tunnel.placement import Placement
+from rivetkit_core.host.engine.tunnel.socket import TunnelSocket
+from rivetkit_core.host.engine.tunnel.tasks import TunnelTasks
+from rivetkit_core.wire import subprotocols
+from rivetkit_core.wire.envoy.messages import (
+    EngineWebSocketOpen,
+    HostWebSocketClose,
+    RequestId,
+    WebSocketMessage,
+)
+
+CanHibernate = Callable[[ActorTask, str], bool]
+"""Whether the websocket of a path may outlive a generation of the actor."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSocket:
+    """Where a hibernating websocket was left: the last number received, and the next to send."""
+
+    received_index: int
+    next_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What became of the websockets an actor stored: attached again, or closed while it slept."""
+
+    attached: Mapping[RequestId, TunnelSocket]
+    gone: tuple[RequestId, ...]
+
+
+class Sockets:
+    """Opens websockets and hands them their messages."""
+
+    def __init__(
+        self,
+        *,
+        placement: Placement,
+        send: Send,
+        clock: Clock,
+        tasks: TunnelTasks,
+        can_hibernate: CanHibernate,
+    ) -> None:
+        self._placement = placement
+        self._send = send
+        self._clock = clock
+        self._tasks = tasks
+        self._can_hibernate = can_hibernate
+        self._open: dict[RequestId, TunnelSocket] = {}
+
+    def open(self, id: RequestId, index: int, opened: EngineWebSocketOpen, max_payload: int) -> None:
+        """A client connected, or the engine opens a websocket once more."""
+        known = self._open.get(id)
+        if known is not None:
+            known.reattach(index)
+            return
+        path = opened.path.partition("?")[0] or "/"
+        outgoing = Outgoing(id, self._send)
+        actor = self._placement.find(opened.actor_id, opened.actor_generation)
+        if actor is None and not self._placement.moved(opened.actor_id):
+            socket = self._add(id, outgoing, index, max_payload, can_hibernate=False)
+            ray = opened.headers.get("x-rivet-ray-id")
+            socket.end(1011, subprotocols.close_reason("actor", "not_found", ray))
+            return
+        try:
+            if actor is None:
+                raise Refused
+            require_running(actor)
+        except Refused:
+            outgoing.send(HostWebSocketClose(1011, "actor.stopping"))
+            return
+        hibernates = self._can_hibernate(actor, path)
+        socket = self._add(id, outgoing, index, max_payload, can_hibernate=hibernates)
+        served = (opened.actor_id, actor.identity.specifier.generation)
+        self._tasks.spawn(served, self._serve(actor, path, opened.headers, socket))
+
+    def message(self, id: RequestId, index: int, message: WebSocketMessage) -> None:
+        """A client sent a frame; one for an unknown websocket came after its end."""
+        socket = self._open.get(id)
+        if socket is not None:
+            socket.arrive(index, message)
+
+    def closed(self, id: RequestId) -> None:
+        """A client closed its websocket, or the engine confirms that we did."""
+        socket = self._open.get(id)
+        if socket is not None:
+            socket.gone()
+
+    def close_all(self, code: int, reason: str) -> None:
+        """Close every websocket."""
+        for socket in tuple(self._open.values()):
+            socket.end(code, reason)
+
+    def restore(
+        self, listed: Sequence[RequestId], known: Mapping[RequestId, StoredSocket], max_payload: int
+    ) -> Restored:
+        """Take up the websockets the engine kept for an actor; those nobody knows are closed."""
+        attached: dict[RequestId, TunnelSocket] = {}
+        for id in listed:
+            stored = known.get(id)
+            if stored is None:
+                closing = HostWebSocketClose(1000, "ws.meta_not_found_during_restore")
+                Outgoing(id, self._send).send(closing)
+                continue
+            outgoing = Outgoing(id, self._send, index=stored.next_index)
+            attached[id] = self._add(id, outgoing, stored.received_index, max_payload, can_hibernate=True)
+        return Restored(attached, tuple(id for id in known if id not in attached))
+
+    def _add(
+        self, id: RequestId, outgoing: Outgoing, index: int, max_payload: int, *, can_hibernate: bool
+    ) -> TunnelSocket:
+        def ended() -> None:
+            if self._open.get(id) is socket:
+                del self._open[id]
+
+        socket = TunnelSocket(
+            outgoing,
+            index=index,
+            can_hibernate=can_hibernate,
+            max_payload=max_payload,
+            clock=self._clock,
+            ended=ended,
+        )
+        self._open[id] = socket
+        socket.accept()
+        return socket
+
+    async def _serve(
+        self, actor: ActorTask, path: str, headers: Mapping[str, str], socket: TunnelSocket
+    ) -> None:
+        try:
+            options = subprotocols.parse([headers.get("sec-websocket-protocol", "")])
+        except ProtocolError:  # only the connection parameters can be malformed here
+            socket.end(1011, "request.invalid")
+            return
+        try:
+            await serve_socket(actor, path, options, socket, self._clock)
+        finally:
+            socket.end(1011, "actor.stopped")
