@@ -106,6 +106,7 @@ class Envoy:
         self._ack_timer: Timer | None = None
         self._held: deque[ToRivetTunnel] = deque()
         self._draining = False
+        self._closing = False
         self._connected_at = 0.0
         self._failures = 0
         self._farewell: asyncio.Task[None] | None = None
@@ -168,8 +169,8 @@ class Envoy:
 
     async def close(self) -> None:
         """Close the connection and stop trying. Idempotent."""
+        self._closing = True
         supervisor, self._supervisor = self._supervisor, None
-        self.lease.end()
         if self._ack_timer is not None:
             self._ack_timer.cancel()
         link = self._link
@@ -177,6 +178,7 @@ class Envoy:
             self._flush()
             self._acknowledge()
             await link.close(1000, "envoy.shutdown")
+        self.lease.end()
         if supervisor is not None:
             supervisor.cancel()
             await asyncio.wait([supervisor])
@@ -192,6 +194,8 @@ class Envoy:
                     lost = await self._connect_and_read()
                 finally:
                     self._forget_link()
+                if self._closing:
+                    return
                 verdict = judge(lost, self._endpoint)
                 self.failure = verdict.failure
                 if verdict.is_final and self._give_up(verdict):

@@ -89,7 +89,6 @@ class EngineHost:
             find=self._find,
             send=lambda message: self.envoy.send_tunnel(message),
             clock=clock,
-            entropy=entropy,
         )
         self._current: dict[str, HostedActor] = {}
         self._tasks: dict[HostedActor, asyncio.Task[Outcome]] = {}
