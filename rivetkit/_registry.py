@@ -26,11 +26,11 @@ from rivetkit_core.config import ConfigError
 from rivetkit_core.entropy import Entropy, SystemEntropy
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
-from rivetkit_core.host.embedded.gateway.asgi import AsgiApp, Receive, Scope, Send
 from rivetkit_core.host.embedded.host import EmbeddedHost
-from rivetkit_core.host.embedded.server import Address, ServeError, bind, serve
 from rivetkit_core.host.embedded.store import SqliteStore
 from rivetkit_core.host.port import ActorAccess
+from rivetkit_core.host.web.asgi import AsgiApp, Receive, Scope, Send
+from rivetkit_core.host.web.server import Address, ServeError, bind, serve
 
 log = logging.getLogger("rivetkit.registry")
 

@@ -17,9 +17,9 @@ from rivetkit_core.clock import SystemClock
 from rivetkit_core.entropy import SystemEntropy
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
 from rivetkit_core.host.embedded.host import EmbeddedHost
-from rivetkit_core.host.embedded.server import Address, bind, serve
 from rivetkit_core.host.embedded.store import SqliteStore
 from rivetkit_core.host.embedded.store_port import HostStore
+from rivetkit_core.host.web.server import Address, bind, serve
 from rivetkit_core.testing import MemoryStore
 from tests.contract.actors import Probe, current, factories
 from tests.contract.client import RawClient

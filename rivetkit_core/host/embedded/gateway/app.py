@@ -14,18 +14,6 @@ from rivetkit_core.edge.errors import error_json
 from rivetkit_core.edge.http import HttpRequest, actor_headers, serve_http
 from rivetkit_core.entropy import new_uuid
 from rivetkit_core.errors import RivetError, masked, status_of
-from rivetkit_core.host.embedded.gateway import cors
-from rivetkit_core.host.embedded.gateway.asgi import (
-    AsgiApp,
-    Head,
-    Headers,
-    Receive,
-    Scope,
-    Send,
-    read_body,
-    read_head,
-    respond,
-)
 from rivetkit_core.host.embedded.gateway.auth import TokenGuard, header_tokens
 from rivetkit_core.host.embedded.gateway.manager import Manager
 from rivetkit_core.host.embedded.gateway.sockets import SocketGateway
@@ -37,6 +25,18 @@ from rivetkit_core.host.embedded.gateway.targets import (
     to_target,
 )
 from rivetkit_core.host.embedded.host import EmbeddedHost
+from rivetkit_core.host.web import cors
+from rivetkit_core.host.web.asgi import (
+    AsgiApp,
+    Head,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    read_head,
+    respond,
+)
 from rivetkit_core.wire.gateway_url import DirectTarget, QueryTarget
 
 log = logging.getLogger("rivetkit.gateway")

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import uvicorn
 import websockets.http11
 
-from rivetkit_core.host.embedded.gateway.asgi import AsgiApp
-from rivetkit_core.host.embedded.http_protocol import BoundedHttpProtocol
+from rivetkit_core.host.web.asgi import AsgiApp
+from rivetkit_core.host.web.http_protocol import BoundedHttpProtocol
 
 if TYPE_CHECKING:
     from types import FrameType
