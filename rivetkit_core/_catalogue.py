@@ -324,6 +324,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         False,
         "The engine {version} could not be installed: {reason}",
     ),
+    "engine.ping_stale": ErrorSpec(
+        "engine",
+        "ping_stale",
+        503,
+        True,
+        "The engine was not heard of lately",
+    ),
     "engine.pool_not_ready": ErrorSpec(
         "engine",
         "pool_not_ready",

@@ -110,7 +110,7 @@ class Envoy:
         self._connected_at = 0.0
         self._failures = 0
         self._farewell: asyncio.Task[None] | None = None
-        self.last_ping_at: float | None = None
+        self.last_contact: float | None = None
         self.failure: RivetError | None = None
         self.events = EventLog(self._schedule_flush)
         self.requests = Requests(clock, namespace, self._send)
@@ -254,7 +254,7 @@ class Envoy:
 
     def _on_init(self, init: EnvoyInit) -> None:
         self._initialized = True
-        self._connected_at = self._clock.monotonic()
+        self._connected_at = self.last_contact = self._clock.monotonic()
         self.failure = None
         self.lease.duration = init.envoy_lost_threshold / 1000
         self.lease.renew()
@@ -269,7 +269,7 @@ class Envoy:
             self._ready.set_result(init)
 
     def _on_ping(self) -> None:
-        self.last_ping_at = self._clock.monotonic()
+        self.last_contact = self._clock.monotonic()
         if self._initialized:
             self.lease.renew()
         self.events.on_ping()

@@ -42,7 +42,6 @@ from rivetkit_core.wire.envoy.messages import (
 log = logging.getLogger("rivetkit.envoy")
 
 _DRAIN_MARGIN = 5.0
-_LINGER = 1.0
 
 
 class Environment(Protocol):
@@ -62,9 +61,23 @@ class Environment(Protocol):
         """
         ...
 
+    async def has_company(self) -> bool:
+        """Whether other processes of the pool could take our actors over."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what ``prepare`` took, whether or not it succeeded. Idempotent."""
+        ...
+
 
 class EngineHost:
-    """Runs actors for an engine. ``open`` before use, ``close`` to hand every actor over and stop."""
+    """Runs actors for an engine. ``open`` before use, ``close`` to hand every actor over and stop.
+
+    Args:
+        access: How the actors reach others; the host closes it.
+        connect_timeout: Seconds until the engine must have accepted this process.
+        linger: Seconds between the end of the last actor and that of the connection, for late requests.
+    """
 
     def __init__(
         self,
@@ -76,6 +89,7 @@ class EngineHost:
         entropy: Entropy,
         expose_errors: bool = False,
         connect_timeout: float = 30.0,
+        linger: float = 1.0,
     ) -> None:
         self.clock = clock
         self.entropy = entropy
@@ -84,6 +98,7 @@ class EngineHost:
         self.factories: Mapping[str, ActorFactory] = {factory.name: factory for factory in factories}
         self._environment = environment
         self._connect_timeout = connect_timeout
+        self._linger = linger
         self._envoy: Envoy | None = None
         self._tunnel = Tunnel(
             find=self._find,
@@ -94,6 +109,7 @@ class EngineHost:
         self._tasks: dict[HostedActor, asyncio.Task[Outcome]] = {}
         self._ended = asyncio.Event()
         self._unsaved = 0
+        self._sleepy = False
         self.is_open = False
         self.is_closing = False
 
@@ -119,6 +135,13 @@ class EngineHost:
         Raises:
             RivetError: ``engine.unreachable``, ``engine.refused``.
         """
+        try:
+            await self._open()
+        except BaseException:
+            await self._environment.close()
+            raise
+
+    async def _open(self) -> None:
         dialer = await self._environment.prepare()
         self._envoy = Envoy(
             dialer,
@@ -133,10 +156,11 @@ class EngineHost:
         self.is_open = True
 
     async def close(self) -> int:
-        """Have the engine move every actor away, finish what was accepted, and disconnect. Idempotent.
+        """Part with every actor, finish what was accepted, and disconnect. Idempotent.
 
-        Bounded by the longest shutdown grace period of the actors and a margin; what has not ended by then
-        is ended here.
+        The engine moves the actors to other processes of the pool. Where there is none they are put to
+        sleep, because an engine that finds nobody for a moved actor keeps trying, at a cost. Bounded by the
+        longest shutdown grace period of the actors and a margin; what has not ended by then ends here.
 
         Returns:
             How many actors could not save their last changes; the log names them.
@@ -145,20 +169,34 @@ class EngineHost:
             return 0
         self.is_closing = True
         busy = bool(self._tasks)
+        if busy:
+            await self._part_with_actors()
         self.envoy.begin_drain()
-        if not await self._wait_until_empty(self._grace() + _DRAIN_MARGIN):
-            log.warning("%d actors were not moved away in time and end here", len(self._tasks))
-            for hosted in tuple(self._tasks):
-                hosted.stop(StopReason.GOING_AWAY)
-            if not await self._wait_until_empty(self._grace() + _DRAIN_MARGIN):
-                self.on_lost()
-                await self._wait_until_empty(None)
         if busy:  # late requests are told to look elsewhere
-            await self.clock.sleep(_LINGER)
+            await self.clock.sleep(self._linger)
         await self._tunnel.close()
+        await self.access.aclose()
         await self.envoy.close()
+        await self._environment.close()
         self.is_open = False
         return self._unsaved
+
+    async def _part_with_actors(self) -> None:
+        if await self._environment.has_company():
+            self.envoy.begin_drain()
+        else:
+            self._sleepy = True
+            for hosted in tuple(self._tasks):
+                hosted.ask_to_sleep()
+        bound = self._grace() + _DRAIN_MARGIN
+        if await self._wait_until_empty(bound):
+            return
+        log.warning("%d actors were not taken away in time and end here", len(self._tasks))
+        for hosted in tuple(self._tasks):
+            hosted.stop(StopReason.GOING_AWAY)
+        if not await self._wait_until_empty(bound):
+            self.on_lost()
+            await self._wait_until_empty(None)
 
     # --- EnvoyOwner -----------------------------------------------------------------------------
 
@@ -216,6 +254,8 @@ class EngineHost:
         task = asyncio.create_task(hosted.run(waiting), name=f"actor {checkpoint.actor_id}")
         self._tasks[hosted] = task
         task.add_done_callback(lambda done: self._end(hosted, done))
+        if self._sleepy:
+            hosted.ask_to_sleep()
 
     def _end(self, hosted: HostedActor, task: asyncio.Task[Outcome]) -> None:
         del self._tasks[hosted]

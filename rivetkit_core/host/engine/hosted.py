@@ -114,6 +114,7 @@ class HostedActor:
         self._answered = asyncio.Event()
         self._actor: ActorTask | None = None
         self._failure: RivetError | None = None
+        self._sleepy = False
         self._intent: SleepIntent | StopIntent | None = None
 
     def running(self) -> ActorTask | None:
@@ -132,6 +133,12 @@ class HostedActor:
         """End this generation as the engine says; takes effect after its start. Only the first one counts."""
         if not self._stop.done():
             self._stop.set_result(reason)
+
+    def ask_to_sleep(self) -> None:
+        """Have the engine put the actor to sleep as soon as it runs. Idempotent."""
+        self._sleepy = True
+        if self._actor is not None:
+            self._intend(SleepIntent())
 
     def lose(self) -> None:
         """The engine may run the actor elsewhere: write nothing from now on, and end at once."""
@@ -168,6 +175,8 @@ class HostedActor:
             return await self._fail(failure)
         # Waking does not clear an alarm, so every start says anew when the next one is due.
         self._report(Running(), SetAlarm(None))
+        if self._sleepy:
+            self._intend(SleepIntent())
         return await self._finish(self._actor, await self._stop)
 
     async def _start(self) -> ActorTask:

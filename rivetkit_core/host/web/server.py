@@ -175,6 +175,27 @@ async def serve(
                 await _unless(give_up, lambda: serving)
 
 
+async def stay(
+    *,
+    finish: Callable[[], Awaitable[None]],
+    handle_signals: bool = True,
+    on_ready: Callable[[], None] | None = None,
+) -> None:
+    """Like ``serve``, without a server: wait for a signal or cancellation, then await ``finish``.
+
+    Raises:
+        ServeError: A second signal came before ``finish`` was done.
+    """
+    stop, give_up = asyncio.Event(), asyncio.Event()
+    async with _signals(stop, give_up) if handle_signals else contextlib.nullcontext():
+        try:
+            if on_ready is not None:
+                on_ready()
+            await stop.wait()
+        finally:
+            await _unless(give_up, finish)
+
+
 async def _unless(give_up: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
     """Await ``work`` to its end, or cancel it when ``give_up`` is set first."""
     working = asyncio.ensure_future(work())

@@ -37,6 +37,7 @@ from rivetkit_core.host.web.asgi import (
     read_head,
     respond,
 )
+from rivetkit_core.host.web.lifespan import run_lifespan
 from rivetkit_core.wire.gateway_url import DirectTarget, QueryTarget
 
 log = logging.getLogger("rivetkit.gateway")
@@ -64,25 +65,9 @@ class GatewayApp:
             case "http" | "websocket":
                 await self._route(scope, receive, send)
             case "lifespan":
-                await self._lifespan(receive, send)
+                await run_lifespan(self._host, receive, send)
             case kind:
                 raise RuntimeError(f"unsupported ASGI scope {kind!r}")
-
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
-        try:
-            await self._host.open()
-        except RivetError as failure:
-            await send({"type": "lifespan.startup.failed", "message": str(failure)})
-            return
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        unsaved = await self._host.close()
-        if unsaved:
-            text = f"{unsaved} actors could not save their last changes; see the log"
-            await send({"type": "lifespan.shutdown.failed", "message": text})
-            return
-        await send({"type": "lifespan.shutdown.complete"})
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = read_head(scope)
