@@ -118,7 +118,8 @@ async def test_a_body_beyond_its_credit_breaks_the_request() -> None:
 
 async def test_a_body_that_is_not_read_is_stopped_before_the_answer() -> None:
     async with engine_of(World(Script()), handler=ignore) as engine:
-        await engine.give(1, upload("/"), RequestBodyCancel(), RequestChunk(b"late", True))
+        await engine.give(1, upload("/"))
+        await engine.give(1, RequestBodyCancel(), RequestChunk(b"late", True))
         assert engine.about(1) == [RequestBodyCancel(), ResponseStart(200, {}, b"unread")]
 
 
