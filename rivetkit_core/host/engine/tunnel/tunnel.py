@@ -125,7 +125,7 @@ class Tunnel:
             case ResponseBodyWindowUpdate() as update:
                 self._requests.credit(id, update)
             case RequestBodyCancel():
-                pass  # confirms our own
+                self._requests.cut(id)
             case EngineWebSocketOpen() as opened:
                 self._sockets.open(id, index, opened, self.max_payload)
             case WebSocketMessage() as frame:

@@ -123,6 +123,25 @@ async def test_a_body_that_is_not_read_is_stopped_before_the_answer() -> None:
         assert engine.about(1) == [RequestBodyCancel(), ResponseStart(200, {}, b"unread")]
 
 
+async def test_an_upload_that_the_engine_breaks_off_is_not_taken_for_complete() -> None:
+    seen: list[bytes] = []
+
+    async def note(_actor: ActorTask, exchange: HttpExchange) -> None:
+        async for chunk in exchange.body:
+            seen.append(chunk)
+        await exchange.respond(200, {}, b"complete")
+
+    async with engine_of(World(Script()), handler=note) as engine:
+        await engine.give(1, upload("/"))
+        engine.give_at(1, 1, RequestChunk(b"part", False))
+        engine.give_at(1, 2, RequestBodyCancel())
+        await settle()
+        assert seen == [b"part"]
+        answer = engine.about(1)[-1]
+        assert isinstance(answer, ResponseStart)
+        assert answer.headers["x-rivet-error"] == "request.invalid"
+
+
 async def test_a_body_that_came_whole_needs_no_stopping() -> None:
     async with engine_of(World(Script()), handler=ignore) as engine:
         await engine.give(1, action("echo", generation=1))
@@ -243,7 +262,7 @@ async def test_an_upload_that_outlives_its_actor_is_refused() -> None:
         await engine.give(2, RequestChunk(b"", True))
         answer = engine.about(1)[-1]
         assert isinstance(answer, ResponseStart)
-        assert answer.headers["x-rivet-error"] == "envoy.actor_not_found"
+        assert answer.headers["x-rivet-error"] == "actor.stopping"
         assert isinstance(engine.about(2)[-1], ResponseAbort)
 
 
