@@ -173,7 +173,7 @@ class Requests:
                 self._answers.keep(request.id, request.response.answer)
 
     def _refuse(self, request: _Request) -> None:
-        """Nothing of it ran. The default gateway takes it to the next generation, otherwise the client may."""
+        """Nothing of it ran. The default gateway takes it to the next generation, or else the client can."""
         request.body.cancel()
         request.outgoing.send(_STOPPING if request.exact else _AGAIN)
         request.outgoing.end()
