@@ -170,7 +170,8 @@ async def test_frames_sent_before_leaving_are_served() -> None:
 
 async def test_the_engines_confirmation_of_a_close_changes_nothing() -> None:
     async with engine_of(World(Script())) as engine:
-        await engine.give(1, connect("/elsewhere"), EngineWebSocketClose(1000))
+        await engine.give(1, connect("/elsewhere"))
+        await engine.give(1, EngineWebSocketClose(1000))
         assert engine.closes(1) == [(1011, "actor.not_found")]
 
 
