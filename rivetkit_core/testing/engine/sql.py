@@ -37,7 +37,8 @@ class ActorSql:
         self._session = None
         if self._database.in_transaction:
             self._database.execute("ROLLBACK")
-        data = self._database.serialize()
+        [(pages,)] = self._database.execute("PRAGMA page_count")
+        data = self._database.serialize() if pages else b""
         self._database.close()
         self._database = _opened(data)
 

@@ -17,6 +17,7 @@ from rivetkit_core.wire.envoy.messages import (
     EnvoyInit,
     EventEntry,
     Events,
+    KvGet,
     KvRequest,
     KvRequestData,
     KvResponse,
@@ -117,6 +118,10 @@ class Puppet:
     async def start(self) -> Checkpoint:
         """Take the next command, which must be a start, and run the actor."""
         entry = await self.command()
+        return self.run(entry)
+
+    def run(self, entry: CommandEntry) -> Checkpoint:
+        """Obey a start command."""
         assert isinstance(entry.command, StartActor)
         self.event(entry.checkpoint, Running())
         return entry.checkpoint
@@ -149,6 +154,10 @@ class Puppet:
         answer = await self.next(KvResponse)
         assert answer.request_id == self._requests
         return answer.data
+
+    async def kv_barrier(self, actor_id: str) -> None:
+        """Wait until the engine took everything that was sent so far."""
+        await self.kv(actor_id, KvGet(()))
 
     async def execute(self, place: Checkpoint, sql: str, *params: SqlValue) -> SqlResult | SqlError:
         self._requests += 1
