@@ -1,4 +1,4 @@
-"""BARE primitives, as the client protocol and the stored records use them.
+"""BARE primitives, as the client protocol, the envoy protocol and the stored records use them.
 
 A cursor over bytes and a growing buffer; knows no message. Layouts live with the messages.
 
@@ -11,11 +11,13 @@ A cursor over bytes and a growing buffer; knows no message. Layouts live with th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import builtins
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from rivetkit_core.errors import ProtocolError
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 U64_MAX = (1 << 64) - 1
@@ -25,28 +27,36 @@ _UINT_MAX_BYTES = 10  # ten groups of seven bits carry 64
 class Reader:
     """A cursor over one message. Every read advances within the data or raises ``ProtocolError``."""
 
-    __slots__ = ("_data", "_position")
+    __slots__ = ("_data", "_end", "_position")
 
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self._end = len(data)
         self._position = 0
 
     @property
     def remaining(self) -> int:
         """How many bytes are left."""
-        return len(self._data) - self._position
+        return self._end - self._position
 
     def fixed(self, size: int) -> bytes:
         """Read exactly ``size`` bytes without a length prefix."""
         start = self._position
         end = start + size
-        if end > len(self._data):
-            raise ProtocolError(f"{size} bytes expected at offset {start}, {self.remaining} left")
+        if end > self._end:
+            raise self._short(size)
         self._position = end
         return self._data[start:end]
 
+    def _short(self, size: int) -> ProtocolError:
+        return ProtocolError(f"{size} bytes expected at offset {self._position}, {self.remaining} left")
+
     def u8(self) -> int:
-        return self.fixed(1)[0]
+        position = self._position
+        if position >= self._end:
+            raise self._short(1)
+        self._position = position + 1
+        return self._data[position]
 
     def u16(self) -> int:
         return int.from_bytes(self.fixed(2), "little")
@@ -62,6 +72,13 @@ class Reader:
 
     def uint(self) -> int:
         """Read a LEB128 number; one padded with zero groups or wider than 64 bits is refused."""
+        position = self._position
+        if position < self._end and (byte := self._data[position]) < 0x80:
+            self._position = position + 1  # nearly every length and tag is one byte
+            return byte
+        return self._wide_uint()
+
+    def _wide_uint(self) -> int:
         value = 0
         for index in range(_UINT_MAX_BYTES):
             byte = self.u8()
@@ -84,21 +101,41 @@ class Reader:
         return self.fixed(self.uint())
 
     def str(self) -> str:
+        size = self.uint()
+        end = self._position + size
+        if end > self._end:
+            raise self._short(size)
         try:
-            return self.data().decode()
+            text = self._data[self._position : end].decode()
         except UnicodeDecodeError as failure:
-            raise ProtocolError(f"invalid UTF-8 before offset {self._position}") from failure
+            raise ProtocolError(f"invalid UTF-8 before offset {end}") from failure
+        self._position = end
+        return text
 
     def optional(self, read: Callable[[], T]) -> T | None:
         """Read an option; ``read`` is called only if it is present."""
         return read() if self.bool() else None
 
-    def list(self, read: Callable[[], T]) -> list[T]:
-        """Read a counted list. Items take at least one byte each, so the data bounds the count."""
+    def count(self, kind: builtins.str) -> int:
+        """Read how many items a ``kind`` has. They take at least a byte each, so the data bounds it."""
         count = self.uint()
         if count > self.remaining:
-            raise ProtocolError(f"list of {count} items in {self.remaining} bytes")
-        return [read() for _ in range(count)]
+            raise ProtocolError(f"{kind} of {count} items in {self.remaining} bytes")
+        return count
+
+    def list(self, read: Callable[[], T]) -> list[T]:
+        """Read a counted list."""
+        return [read() for _ in range(self.count("list"))]
+
+    def map(self, read_key: Callable[[], K], read_value: Callable[[], T]) -> dict[K, T]:
+        """Read a map; a key that comes twice is refused."""
+        entries: dict[K, T] = {}
+        for _ in range(self.count("map")):
+            key = read_key()
+            if key in entries:
+                raise ProtocolError(f"map key twice before offset {self._position}")
+            entries[key] = read_value()
+        return entries
 
     def finish(self) -> None:
         """Refuse bytes after the message."""
@@ -175,3 +212,11 @@ class Writer:
         self.uint(len(items))
         for item in items:
             write(item)
+
+    def map(
+        self, entries: Mapping[K, T], write_key: Callable[[K], None], write_value: Callable[[T], None]
+    ) -> None:
+        self.uint(len(entries))
+        for key, value in entries.items():
+            write_key(key)
+            write_value(value)

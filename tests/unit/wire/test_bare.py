@@ -57,3 +57,28 @@ def test_a_number_that_does_not_fit_is_not_written(value: int) -> None:
 def test_fixed_data_has_its_size() -> None:
     with pytest.raises(ProtocolError):
         Writer().fixed(b"123", 4)
+
+
+def test_a_map_survives() -> None:
+    entries = {"a": 1, "": 2}
+    writer = Writer()
+    writer.map(entries, writer.str, writer.u16)
+    reader = Reader(writer.finish())
+
+    assert reader.map(reader.str, reader.u16) == entries
+    reader.finish()
+
+
+def test_a_map_longer_than_its_bytes_is_refused_before_reading() -> None:
+    def read() -> int:
+        raise AssertionError
+
+    with pytest.raises(ProtocolError, match="map of 127"):
+        Reader(b"\x7f\x00").map(read, read)
+
+
+def test_a_map_with_a_key_twice_is_refused() -> None:
+    reader = Reader(b"\x02\x01\x05\x01\x06")
+
+    with pytest.raises(ProtocolError, match="key twice"):
+        reader.map(reader.u8, reader.u8)
