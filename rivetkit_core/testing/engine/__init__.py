@@ -10,7 +10,9 @@ from rivetkit_core.testing.engine.links import ScriptedEnvoyLink as ScriptedEnvo
 from rivetkit_core.testing.engine.response import ProtocolViolation as ProtocolViolation
 from rivetkit_core.testing.engine.response import ResponseCut as ResponseCut
 from rivetkit_core.testing.engine.response import ScriptedResponse as ScriptedResponse
+from rivetkit_core.testing.engine.server import ScriptedEngineServer as ScriptedEngineServer
 from rivetkit_core.testing.engine.settings import EngineSettings as EngineSettings
+from rivetkit_core.testing.engine.traffic import Traffic as Traffic
 
 __all__ = [
     "ActorState",
@@ -22,6 +24,8 @@ __all__ = [
     "ScriptedClientSocket",
     "ScriptedDialer",
     "ScriptedEngine",
+    "ScriptedEngineServer",
     "ScriptedEnvoyLink",
     "ScriptedResponse",
+    "Traffic",
 ]

@@ -8,9 +8,9 @@ import pytest
 
 from rivetkit_core.wire.envoy.messages import Checkpoint
 from tests.contract.engine.puppet import Puppet
-from tests.contract.engine.side import FakeSide, Side
+from tests.contract.engine.side import FakeSide, Side, WireSide
 
-SIDES = [pytest.param(FakeSide, id="scripted")]
+SIDES = [pytest.param(FakeSide, id="scripted"), pytest.param(WireSide, id="scripted-wire")]
 
 Connect = Callable[[], Awaitable[Puppet]]
 
@@ -18,6 +18,7 @@ Connect = Callable[[], Awaitable[Puppet]]
 @pytest.fixture(params=SIDES)
 async def side(request: pytest.FixtureRequest) -> AsyncIterator[Side]:
     opened: FakeSide = request.param()
+    await opened.open()
     yield opened
     await opened.close()
 

@@ -136,6 +136,7 @@ class Puppet:
         """Wait for a stop command and obey it."""
         command = await self.stopping()
         self.event(place, Stopped(code))
+        await self.kv_barrier(place.actor_id)
         return command
 
     def event(self, place: Checkpoint, event: ActorEvent, *, index: int | None = None) -> None:

@@ -1,6 +1,7 @@
 """What the suite asks of an engine: a connection for an envoy, and the ways of operators and clients.
 
-``FakeSide`` is the scripted engine. A real one joins by another class and another row in ``SIDES``.
+``FakeSide`` is the scripted engine, ``WireSide`` the same behind a websocket. A real one joins by another
+class and another row in ``SIDES``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Protocol, TypeVar
 from rivetkit_core.clock import SystemClock
 from rivetkit_core.host.engine.link import EnvoyLink
 from rivetkit_core.testing import SentFrame
-from rivetkit_core.testing.engine import ScriptedEngine
+from rivetkit_core.testing.engine import ScriptedEngine, ScriptedEngineServer
+from tests.contract.engine.socket_link import SocketLink
 
 _Result = TypeVar("_Result")
 
@@ -80,6 +82,9 @@ class FakeSide:
         self.engine = ScriptedEngine(SystemClock())
         self._tasks: set[asyncio.Task[object]] = set()
 
+    async def open(self) -> None:
+        """Make it ready to be dialled."""
+
     async def dial(self, envoy_key: str = "envoy-1", *, version: int = 1, protocol: int = 8) -> EnvoyLink:
         return await self.engine.dialer("default", envoy_key, version, protocol=protocol).dial()
 
@@ -121,3 +126,29 @@ class FakeSide:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         return task
+
+
+class WireSide(FakeSide):
+    """The scripted engine's server: what the suite says holds for the bytes, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._server = ScriptedEngineServer(self.engine)
+        self._links: list[SocketLink] = []
+
+    async def open(self) -> None:
+        await self._server.__aenter__()
+        self.engine.connections.pools.add("default")
+
+    async def dial(self, envoy_key: str = "envoy-1", *, version: int = 1, protocol: int = 8) -> EnvoyLink:
+        link = await SocketLink.open(
+            self._server.port, envoy_key=envoy_key, version=version, protocol=protocol
+        )
+        self._links.append(link)
+        return link
+
+    async def close(self) -> None:
+        for link in self._links:
+            await link.close(1000, "envoy.shutdown")
+        await self._server.__aexit__(None, None, None)
+        await super().close()
