@@ -195,7 +195,8 @@ class ScriptedEngine:
 
     def handle(self, connection: Connection, message: ToRivet) -> None:
         """Take one message of a host."""
-        self.received.append(message)
+        if self.settings.recording:
+            self.received.append(message)
         envoy = connection.envoy
         match message:
             case Metadata():
@@ -243,7 +244,8 @@ class ScriptedEngine:
         for entry in entries:
             actor = self.actors.get(entry.checkpoint.actor_id)
             counted = actor is not None and self._lifecycle.take_event(connection.envoy, entry, actor)
-            self.events.append(RecordedEvent(entry, counted))
+            if self.settings.recording:
+                self.events.append(RecordedEvent(entry, counted))
             if actor is not None and counted:
                 touched[actor.actor_id] = actor
         self._lifecycle.acknowledge_events(connection.envoy, touched.values())

@@ -11,6 +11,7 @@ class EngineSettings:
 
     Attributes:
         streaming: Whether HTTP requests come through the streaming gateway unless the test says otherwise.
+        recording: Whether the engine keeps every message and event; long measurements turn it off.
     """
 
     lost_threshold_ms: int = 15_000
@@ -23,3 +24,4 @@ class EngineSettings:
     max_request_body: int = 20_971_520
     events_per_ack: int = 250
     streaming: bool = False
+    recording: bool = True
