@@ -14,7 +14,7 @@ from rivetkit_core.wire.envoy.messages import KvPut, RequestStart
 from tests.contract.engine.puppet import Puppet
 from tests.contract.engine.socket_link import SocketLink
 
-CONFIG = {"datacenters": {"default": {"normal": {}}}}
+CONFIG: dict[str, object] = {"datacenters": {"default": {"normal": {}}}}
 POOL = "/runner-configs/default?namespace=default"
 
 
@@ -74,8 +74,8 @@ async def test_health_needs_no_token(server: ScriptedEngineServer) -> None:
     ("path", "body", "code"),
     [
         pytest.param("/runner-configs/default?namespace=other", CONFIG, "not_found", id="namespace"),
-        pytest.param(POOL, {"datacenters": {"moon": {}}}, "not_found", id="datacenter"),
-        pytest.param(POOL, [], "bad_request", id="body"),
+        pytest.param(POOL, {"datacenters": {"moon": None}}, "not_found", id="datacenter"),
+        pytest.param(POOL, "text", "bad_request", id="body"),
     ],
 )
 async def test_a_bad_config_is_refused(api: httpx.AsyncClient, path: str, body: object, code: str) -> None:
