@@ -17,8 +17,8 @@ from typing import Self
 from urllib.parse import parse_qs
 
 from rivetkit_core.errors import ProtocolError
-from rivetkit_core.host.embedded.gateway.asgi import Head, Receive, Scope, Send, read_body, read_head, respond
-from rivetkit_core.host.embedded.server import Address, bind, serve
+from rivetkit_core.host.web.asgi import Head, Receive, Scope, Send, read_body, read_head, respond
+from rivetkit_core.host.web.server import Address, bind, serve
 from rivetkit_core.testing.engine.engine import ScriptedEngine
 from rivetkit_core.testing.engine.envoys import Hello
 from rivetkit_core.testing.engine.management import ApiRequest, Management
