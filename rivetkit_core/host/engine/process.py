@@ -159,7 +159,11 @@ class EngineProcess:
         deadline = self._clock.monotonic() + _RACE
         while (health := await self._look_quietly()) is None:
             if self._clock.monotonic() >= deadline:
-                raise error("engine.port_occupied", port=taken, found="the engine needs it for itself")
+                raise error(
+                    "engine.port_occupied",
+                    port=taken,
+                    found="another program has it, and the engine needs it for itself",
+                )
             await self._clock.sleep(_FIRST_PAUSE)
         return health
 
@@ -269,7 +273,9 @@ class EngineProcess:
                 if failure.code != "unreachable":
                     raise
                 if self._clock.monotonic() >= deadline:
-                    raise self._occupied("it accepts connections and does not answer") from failure
+                    raise self._occupied(
+                        "a program there accepts connections and does not answer"
+                    ) from failure
                 await self._clock.sleep(_FIRST_PAUSE)
                 continue
             if found is not None:
@@ -298,9 +304,9 @@ class EngineProcess:
                     return None
                 if failure.code == "unreachable":
                     raise
-                raise self._occupied(f"its answer to /health is no engine's: {failure.message}") from failure
+                raise self._occupied(f"what answers there is no engine ({failure.message})") from failure
         if health.runtime != "engine":
-            raise self._occupied(f"a server of the kind {health.runtime!r}")
+            raise self._occupied(f"a server of the kind {health.runtime!r} answers there")
         return health
 
     def _check_version(self, health: Health) -> None:
