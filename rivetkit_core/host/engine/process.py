@@ -142,7 +142,8 @@ class EngineProcess:
                 health = await self._wait_healthy(child)
                 self._check_version(health)
                 if child.ended() is not None:
-                    return health  # another process was faster; its engine serves both
+                    log.info("another process was faster: its engine %s serves both", health.version)
+                    return health
                 self._record(child)
             except BaseException:
                 await self._end(child)
@@ -240,8 +241,11 @@ class EngineProcess:
             recent.append(now)
             await self._clock.sleep(pause)
             try:
-                if await self._look_until_clear() is None:
+                found = await self._look_until_clear()
+                if found is None:
                     await self._spawn()
+                else:
+                    self._adopt(found)
                 return
             except RivetError as failure:
                 if len(recent) >= _RESTARTS:

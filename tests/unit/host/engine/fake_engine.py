@@ -1,4 +1,4 @@
-"""Stands in for the engine's program: answers /health as the real one does, and fails as it is told.
+"""Stands in for the engine's program: answers /health and /metadata, and fails as it is told.
 
 ``FAKE_ENGINE`` in its environment is a comma separated list of: ``exits`` (at once, with a word on standard
 error), ``silent`` (listens, answers nothing), ``deaf`` (ignores SIGTERM), ``version=...``. Every start
@@ -22,7 +22,7 @@ if "exits" in told:
 if "deaf" in told:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 version = next((word[8:] for word in told if word.startswith("version=")), "{version}")
-body = b'{{"runtime":"engine","status":"ok","version":"%s"}}' % version.encode()
+body = b'{{"runtime":"engine","status":"ok","version":"%s","envoy_protocol_version":8}}' % version.encode()
 answer = b"HTTP/1.1 200 OK\\r\\ncontent-type: application/json\\r\\nconnection: close\\r\\n"
 answer += b"content-length: %d\\r\\n\\r\\n" % len(body) + body
 listener = socket.create_server((env["RIVET__GUARD__HOST"], int(env["RIVET__GUARD__PORT"])))

@@ -23,7 +23,12 @@ from tests.unit.host.engine.fake_engine import fake_engine
 
 
 class HurriedClock(SystemClock):
-    """Real time for sockets and processes, and pauses a twentieth as long."""
+    """Real time for sockets and processes, and pauses a twentieth as long; deadlines on request."""
+
+    deadlines = 1
+
+    def monotonic(self) -> float:
+        return super().monotonic() * self.deadlines
 
     async def sleep(self, delay: float) -> None:
         await super().sleep(delay / 20)
@@ -54,13 +59,14 @@ class World:
     def __init__(self, launch: EngineLaunch, program: Path) -> None:
         self.launch = launch
         self.program = program
+        self.clock = HurriedClock()
 
     def process(self, told: str = "", **changes: object) -> EngineProcess:
         async def locate() -> Path:
             return self.program
 
-        launch = dataclasses.replace(self.launch, **changes)  # pyright: ignore[reportArgumentType]  # fields of EngineLaunch
-        return EngineProcess(launch, locate=locate, clock=HurriedClock(), environ={"FAKE_ENGINE": told})
+        launch = dataclasses.replace(self.launch, **changes)
+        return EngineProcess(launch, locate=locate, clock=self.clock, environ={"FAKE_ENGINE": told})
 
     @property
     def starts(self) -> int:
@@ -130,6 +136,7 @@ async def test_an_engine_that_ignores_the_signal_is_killed(
     await process.start()
     pid = process.pid
     assert pid is not None
+    world.clock.deadlines = 20
     await process.stop()
     assert not is_running(pid)
     assert "is killed" in caplog.text
@@ -287,20 +294,34 @@ async def test_an_engine_that_keeps_dying_is_given_up(world: World) -> None:
         assert process.pid is None
 
 
-async def test_an_engine_somebody_else_started_meanwhile_is_used(world: World) -> None:
-    async with world.process() as process:
-        os.kill(process.pid or 0, signal.SIGKILL)
-        environ = world.launch.environment({})
-        listening = await asyncio.to_thread(start_directly, world.program, environ)
-        try:
-            await until(lambda: process.pid is None)
-        finally:
-            listening.kill()
-            listening.wait()
+async def test_an_engine_somebody_else_starts_meanwhile_is_used(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    others: list[subprocess.Popen[bytes]] = []
+
+    async def locate() -> Path:
+        others.append(await asyncio.to_thread(start_directly, world))
+        return world.program
+
+    try:
+        async with EngineProcess(world.launch, locate=locate, clock=HurriedClock()) as process:
+            assert process.pid is None
+            assert "another process was faster" in caplog.text
+            assert others[0].poll() is None
+    finally:
+        for other in others:
+            other.kill()
+            await asyncio.to_thread(other.wait)
 
 
-def start_directly(program: Path, environ: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([program, "start"], env=environ)
+def start_directly(world: World) -> subprocess.Popen[bytes]:
+    """Start the program as another process would, and return when it listens."""
+    world.launch.database.mkdir(parents=True)
+    engine = subprocess.Popen([world.program, "start"], env=world.launch.environment({}))
+    while True:
+        with contextlib.suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", world.launch.port)).close()
+            return engine
 
 
 async def test_a_detached_engine_outlives_its_process_and_is_reused(world: World) -> None:
@@ -315,7 +336,6 @@ async def test_a_detached_engine_outlives_its_process_and_is_reused(world: World
         assert is_running(pid)
     finally:
         os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
 
 
 async def test_old_logs_are_removed(world: World) -> None:
