@@ -17,14 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import httpx
-
 from rivetkit_core.clock import Clock
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.engine.api import EngineApi
 from rivetkit_core.host.engine.binary import ENGINE_VERSION
 from rivetkit_core.host.engine.child import EngineChild, SpawnedEngine, orphan, wait_ended
 from rivetkit_core.host.engine.launch import EngineLaunch, Runtime
+from rivetkit_core.host.engine.requests import nobody_listens
 from rivetkit_core.host.engine.resources import Health
 
 log = logging.getLogger("rivetkit.engine")
@@ -304,7 +303,7 @@ class EngineProcess:
             try:
                 health = await api.health()
             except RivetError as failure:
-                if isinstance(failure.__cause__, httpx.ConnectError):
+                if nobody_listens(failure):
                     return None
                 if failure.code == "unreachable":
                     raise

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from rivetkit_core.errors import ActorNotFound, ProtocolError, RivetError
-from rivetkit_core.host.engine.api import DELETE_TIMEOUT, REQUEST_TIMEOUT, EngineApi
+from rivetkit_core.host.engine.api import DELETE_TIMEOUT, EngineApi
+from rivetkit_core.host.engine.requests import REQUEST_TIMEOUT
 from rivetkit_core.host.engine.resources import (
     Datacenter,
     EngineMetadata,
