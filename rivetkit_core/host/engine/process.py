@@ -117,7 +117,10 @@ class EngineProcess:
             watching.result()
 
     async def failed(self) -> RivetError:
-        """Wait until the engine is gone for good: it ended again and again, or could not be restarted."""
+        """Wait until the engine is gone for good: it ended again and again, or could not be restarted.
+
+        An engine that is not ours is not watched; then this waits for ever. Safe to cancel.
+        """
         await self._gave_up.wait()
         assert self._failure is not None
         return self._failure

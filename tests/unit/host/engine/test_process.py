@@ -122,6 +122,11 @@ async def test_who_runs_on_the_folder_is_written_down(world: World) -> None:
         )
 
 
+async def test_a_key_press_in_our_terminal_does_not_reach_the_engine(world: World) -> None:
+    async with world.process() as process:
+        assert os.getsid(process.pid or 0) == process.pid
+
+
 async def test_stopping_twice_is_harmless(world: World) -> None:
     process = world.process()
     await process.start()
