@@ -23,9 +23,10 @@ from rivetkit_core.entropy import Entropy
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
 from rivetkit_core.host.embedded.host import EmbeddedHost
 from rivetkit_core.host.embedded.store import SqliteStore
-from rivetkit_core.host.engine.environment import EngineEnvironment, local_engine
+from rivetkit_core.host.engine.environment import EngineEnvironment
 from rivetkit_core.host.engine.front import FrontApp
 from rivetkit_core.host.engine.host import EngineHost
+from rivetkit_core.host.engine.managed import managed_engine
 from rivetkit_core.host.engine.settings import EngineSettings, read_settings
 from rivetkit_core.host.port import ActorAccess
 from rivetkit_core.host.web.asgi import AsgiApp
@@ -140,7 +141,7 @@ def engine_hosting(
 ) -> Hosting:
     """Actors that an engine places on this process."""
     spawns = settings.spawn == "always"
-    process = local_engine(settings, clock=clock, entropy=entropy) if spawns else None
+    process = managed_engine(settings, clock=clock, entropy=entropy) if spawns else None
     client = Settings.read(settings.endpoint, settings.namespace, settings.token, settings.pool, "bare", None)
     host = EngineHost(
         factories,

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy, new_uuid
 from rivetkit_core.errors import ProtocolError, RivetError, error
 from rivetkit_core.host.engine.api import EngineApi
-from rivetkit_core.host.engine.binary import ENGINE_VERSION, find_binary, install
-from rivetkit_core.host.engine.launch import EngineLaunch
 from rivetkit_core.host.engine.link import Dialer
 from rivetkit_core.host.engine.process import EngineProcess
 from rivetkit_core.host.engine.resources import EngineMetadata
@@ -20,25 +16,6 @@ from rivetkit_core.wire.envoy.codec import choose_version
 _PATIENCE = 30.0
 _PAUSE = 0.25
 _API_TIMEOUT = 5.0
-
-
-def local_engine(settings: EngineSettings, *, clock: Clock, entropy: Entropy) -> EngineProcess:
-    """The engine of this machine: reused if one runs, else started, and installed first if allowed."""
-
-    async def locate() -> Path:
-        try:
-            return find_binary(
-                storage=settings.storage, version=settings.engine_version, explicit=settings.engine_binary
-            )
-        except RivetError:
-            if not settings.auto_install or settings.engine_binary is not None:
-                raise
-        version = settings.engine_version or ENGINE_VERSION
-        return await install(version, storage=settings.storage, clock=clock, entropy=entropy)
-
-    host, port = settings.engine_address
-    launch = EngineLaunch(storage=settings.storage, host=host, port=port, version=settings.engine_version)
-    return EngineProcess(launch, locate=locate, clock=clock)
 
 
 class EngineEnvironment:

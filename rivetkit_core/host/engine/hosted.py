@@ -27,7 +27,7 @@ from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.engine.kv import KvStorage
-from rivetkit_core.host.engine.requests import RequestScope
+from rivetkit_core.host.engine.storage_requests import RequestScope
 from rivetkit_core.host.port import ActorAccess
 from rivetkit_core.wire import actor_key
 from rivetkit_core.wire.envoy.messages import (
