@@ -94,7 +94,11 @@ class Requests:
         if answer is not None:
             outgoing.send(answer)
             return
-        actor = self._placement.find(start.actor_id, start.actor_generation)
+        try:
+            actor = self._placement.find(start.actor_id, start.actor_generation)
+        except RivetError as failure:
+            outgoing.send(_answer(masked(failure)))
+            return
         if actor is None:
             if self._placement.moved(start.actor_id):
                 outgoing.send(_STOPPING if exact else _AGAIN)

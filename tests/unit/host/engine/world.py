@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.factory import ActionSpec, ActorFactory
 from rivetkit_core.entropy import SeededEntropy
 from rivetkit_core.host.engine.host import EngineHost
 from rivetkit_core.host.engine.link import Dialer
-from rivetkit_core.testing import FakeClock, ScriptedAccess
-from rivetkit_core.testing.clock import settle
+from rivetkit_core.testing import FakeClock, settle
 from rivetkit_core.testing.engine import ScriptedEngine
 from rivetkit_core.testing.engine.actors import ActorState
+from rivetkit_core.testing.links import ScriptedAccess
 from rivetkit_core.wire import cbor
 from rivetkit_core.wire.client_protocol import Codec
 from rivetkit_core.wire.envoy.messages import ActorEvent, Events
@@ -51,7 +52,13 @@ class World:
     host: EngineHost
     environment: ScriptedEnvironment
     clock: FakeClock
+    factory: ActorFactory
     log: list[str] = field(default_factory=list[str])
+
+    def another_host(self) -> EngineHost:
+        """A further process of the same pool."""
+        environment = ScriptedEnvironment(self.engine.dialer(envoy_key="envoy-2"))
+        return _host(self.factory, environment, self.clock)
 
     async def create(self, key: str = "a", input: object = None) -> str:
         """Create an actor and wait until it runs."""
@@ -94,7 +101,7 @@ class World:
 
 
 @asynccontextmanager
-async def running(script: Script | None = None, *, protocol: int = 8) -> AsyncIterator[World]:
+async def running(script: Script | None = None, *, protocol: int = 8) -> AsyncGenerator[World]:
     """A connected host; at the end it must be possible to close it, and no rule may have been broken."""
     clock = FakeClock()
     engine = ScriptedEngine(clock)
@@ -104,19 +111,12 @@ async def running(script: Script | None = None, *, protocol: int = 8) -> AsyncIt
     factory = ActorFactory(
         name=SCRIPTED,
         create=lambda context: Scripted(chosen, context, log),
-        actions={name: chosen.specs.get(name, _SPEC) for name in chosen.actions},
+        actions={name: chosen.specs.get(name, ActionSpec()) for name in chosen.actions},
         config=chosen.config,
     )
-    host = EngineHost(
-        [factory],
-        environment=environment,
-        access=ScriptedAccess(),
-        clock=clock,
-        entropy=SeededEntropy(1),
-        linger=0.0,
-    )
+    host = _host(factory, environment, clock)
     await host.open()
-    world = World(engine, host, environment, clock, log)
+    world = World(engine, host, environment, clock, factory, log)
     try:
         yield world
     finally:
@@ -124,9 +124,18 @@ async def running(script: Script | None = None, *, protocol: int = 8) -> AsyncIt
         engine.close()
 
 
-async def _close(world: World) -> None:
-    import asyncio
+def _host(factory: ActorFactory, environment: ScriptedEnvironment, clock: FakeClock) -> EngineHost:
+    return EngineHost(
+        [factory],
+        environment=environment,
+        access=ScriptedAccess(),
+        clock=clock,
+        entropy=SeededEntropy(1),
+        linger=0.0,
+    )
 
+
+async def _close(world: World) -> None:
     closing = asyncio.create_task(world.host.close())
     while not closing.done():
         await settle()
