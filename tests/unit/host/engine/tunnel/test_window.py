@@ -9,6 +9,7 @@ from rivetkit_core.host.engine.tunnel.indices import Outgoing, following, is_lat
 from rivetkit_core.host.engine.tunnel.window import (
     CHUNK,
     RECEIVE_WINDOW,
+    SEND_CHUNKS,
     SEND_WINDOW,
     ReceiveWindow,
     SendWindow,
@@ -61,6 +62,14 @@ def test_credit_that_goes_back_or_too_far_grants_nothing() -> None:
     while taken := window.take(CHUNK):
         granted += taken
     assert granted == SEND_WINDOW
+
+
+def test_tiny_chunks_are_limited_by_number() -> None:
+    window = SendWindow()
+    granted = [window.take(1) for _ in range(SEND_CHUNKS + 1)]
+    assert granted == [1] * SEND_CHUNKS + [0]
+    window.credit(10)
+    assert [window.take(1) for _ in range(11)] == [1] * 10 + [0]
 
 
 def test_a_sender_beyond_its_credit_is_noticed() -> None:
