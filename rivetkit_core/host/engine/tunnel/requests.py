@@ -143,7 +143,6 @@ class Requests:
 
     def _cancel(self, request: _Request) -> None:
         request.outgoing.end()
-        request.response.release()
         del self._running[request.id]
         if request.task is not None:
             request.task.cancel()
@@ -186,7 +185,6 @@ class Requests:
         """It ran in part. The default gateway takes it to the next generation all the same."""
         if request.exact and request.response.undecided:
             self._reject(request, error("actor.aborted"))
-            request.response.answer = None
         else:
             request.body.cancel()
             request.response.abort(AbortKind.INTERNAL_ERROR, _STOPPED)
