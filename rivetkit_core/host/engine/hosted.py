@@ -114,7 +114,7 @@ class HostedActor:
         self._platform = platform
         self._storage = KvStorage(scope, start.preloaded_kv)
         self._stop: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
-        self._answered = asyncio.Event()
+        self._wanted = asyncio.Event()
         self._starting: asyncio.Task[ActorTask] | None = None
         self._actor: ActorTask | None = None
         self._failure: RivetError | None = None
@@ -128,13 +128,14 @@ class HostedActor:
             RivetError: It could not start; this is the answer for whoever waited for it.
         """
         if self._failure is not None:
-            self._answered.set()
+            self._wanted.set()
             raise self._failure
         actor = self._actor
         return actor if actor is not None and actor.lifecycle is not Lifecycle.TERMINATED else None
 
     def stop(self, reason: StopReason) -> None:
         """End this generation as the engine says; takes effect after its start. Only the first one counts."""
+        self._wanted.set()
         if not self._stop.done():
             self._stop.set_result(reason)
 
@@ -147,6 +148,7 @@ class HostedActor:
     def lose(self) -> None:
         """The engine may run the actor elsewhere: write nothing from now on, and end at once."""
         self._scope.close()
+        self._wanted.set()
         if self._starting is not None:
             self._starting.cancel()
         if not self._stop.done():  # else it is stopping; with its storage closed it can only fail to save
@@ -240,7 +242,7 @@ class HostedActor:
         clock = self._platform.clock
         try:
             async with clock.timeout(_FAILED_AT_MOST):
-                await self._answered.wait()
+                await self._wanted.wait()
             await clock.sleep(_FAILED_AFTER_ANSWER)
         except TimeoutError:
             pass
