@@ -42,7 +42,6 @@ from rivetkit_core.wire.envoy.messages import (
 log = logging.getLogger("rivetkit.envoy")
 
 _DRAIN_MARGIN = 5.0
-_LINGER = 1.0
 
 
 class Environment(Protocol):
@@ -64,7 +63,13 @@ class Environment(Protocol):
 
 
 class EngineHost:
-    """Runs actors for an engine. ``open`` before use, ``close`` to hand every actor over and stop."""
+    """Runs actors for an engine. ``open`` before use, ``close`` to hand every actor over and stop.
+
+    Args:
+        connect_timeout: Seconds until the engine must have accepted the first connection.
+        linger: Seconds that ``close`` stays after the last actor has left, to send requests that come late
+            on to where it went. Without it such a request fails after half a minute.
+    """
 
     def __init__(
         self,
@@ -76,6 +81,7 @@ class EngineHost:
         entropy: Entropy,
         expose_errors: bool = False,
         connect_timeout: float = 30.0,
+        linger: float = 1.0,
     ) -> None:
         self.clock = clock
         self.entropy = entropy
@@ -84,6 +90,7 @@ class EngineHost:
         self.factories: Mapping[str, ActorFactory] = {factory.name: factory for factory in factories}
         self._environment = environment
         self._connect_timeout = connect_timeout
+        self._linger = linger
         self._envoy: Envoy | None = None
         self._tunnel = Tunnel(
             find=self._find,
@@ -154,7 +161,7 @@ class EngineHost:
                 self.on_lost()
                 await self._wait_until_empty(None)
         if busy:  # late requests are told to look elsewhere
-            await self.clock.sleep(_LINGER)
+            await self.clock.sleep(self._linger)
         await self._tunnel.close()
         await self.envoy.close()
         self.is_open = False
