@@ -53,7 +53,7 @@ async def host(request: pytest.FixtureRequest, probe: Probe) -> AsyncIterator[Se
     await serving.start()
     yield serving
     probe.gate.set()
-    await serving.stop()
+    await serving.leave()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from rivetkit_core.host.embedded.store_port import HostStore
 from rivetkit_core.host.engine.environment import EngineEnvironment
 from rivetkit_core.host.engine.host import EngineHost
 from rivetkit_core.host.engine.settings import EngineSettings
-from tests.contract.actors import factories
+from tests.contract.actors import NAMES, factories
 from tests.contract.client import RawClient
 from tests.engines import RunningEngine
 
@@ -44,6 +44,10 @@ class Serving(Protocol):
 
     async def restart(self) -> None:
         """Stop, and start again with the same data."""
+        ...
+
+    async def leave(self) -> None:
+        """End for good, whatever became of the host in the test."""
         ...
 
 
@@ -104,6 +108,9 @@ class Embedded:
         await self.stop()
         await self.start()
 
+    async def leave(self) -> None:
+        await self.stop()
+
 
 class Engine:
     """A host in this process for an engine that outlives it, in a namespace of its own."""
@@ -154,6 +161,9 @@ class Engine:
         await self.start()
 
     async def leave(self) -> None:
-        """Stop for good."""
+        """Destroy the actors first: the engine would look for another host for them, again and again."""
+        async with self._engine.api(self.client.namespace) as api:
+            listed = await asyncio.gather(*(api.list_actors(name) for name in NAMES))
+            await asyncio.gather(*(api.delete_actor(actor.actor_id) for page in listed for actor in page))
         await self.stop()
         await self._http.aclose()
