@@ -165,7 +165,9 @@ class RawClient:
         """Call an action; the answer as it came."""
         body = Codec(encoding, version).encode_action_request(cbor.encode(list(args)))
         sent = {"x-rivet-encoding": encoding.value, **(headers or {})}
-        return await self.http.post(self.url(target, f"/action/{quote(name, safe='')}"), content=body, headers=sent)
+        return await self.http.post(
+            self.url(target, f"/action/{quote(name, safe='')}"), content=body, headers=sent
+        )
 
     async def call(
         self,

@@ -316,7 +316,9 @@ async def test_connection_parameters_travel_in_a_header(
     client: RawClient, header: bytes, expected: object
 ) -> None:
     answer = await client.http.post(
-        client.url(by_key("counter", "a"), "/action/params"), json={}, headers={b"x-rivet-conn-params": header}
+        client.url(by_key("counter", "a"), "/action/params"),
+        json={},
+        headers={b"x-rivet-conn-params": header},
     )
     assert answer.json() == {"output": expected}
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
-from rivetkit_core.edge.serving import serve_socket
-from rivetkit_core.errors import ProtocolError
+from rivetkit_core.edge.serving import refuse_socket, serve_socket
+from rivetkit_core.errors import ProtocolError, RivetError
 from rivetkit_core.host.engine.tunnel.exchange import Refused, require_running
 from rivetkit_core.host.engine.tunnel.indices import Outgoing, Send
-from rivetkit_core.host.engine.tunnel.placement import Placement
+from rivetkit_core.host.engine.tunnel.placement import Placement, generation_of
 from rivetkit_core.host.engine.tunnel.socket import TunnelSocket
 from rivetkit_core.host.engine.tunnel.tasks import TunnelTasks
 from rivetkit_core.wire import subprotocols
@@ -74,6 +74,11 @@ class Sockets:
         path = opened.path.partition("?")[0] or "/"
         outgoing = Outgoing(id, self._send)
         actor = self._placement.find(opened.actor_id, opened.actor_generation)
+        if isinstance(actor, RivetError):
+            socket = self._add(id, outgoing, index, max_payload, can_hibernate=False)
+            served = (opened.actor_id, generation_of(actor))
+            self._tasks.spawn(served, self._refuse(actor, opened.headers, socket))
+            return
         if actor is None and not self._placement.moved(opened.actor_id):
             socket = self._add(id, outgoing, index, max_payload, can_hibernate=False)
             ray = opened.headers.get("x-rivet-ray-id")
@@ -142,15 +147,30 @@ class Sockets:
         socket.accept()
         return socket
 
+    async def _refuse(self, failure: RivetError, headers: Mapping[str, str], socket: TunnelSocket) -> None:
+        try:
+            options = _options(headers)
+            if options is not None:
+                await refuse_socket(failure, options, socket)
+        finally:
+            socket.end(1011, subprotocols.close_reason(failure.group, failure.code))
+
     async def _serve(
         self, actor: ActorTask, path: str, headers: Mapping[str, str], socket: TunnelSocket
     ) -> None:
-        try:
-            options = subprotocols.parse([headers.get("sec-websocket-protocol", "")])
-        except ProtocolError:  # only the connection parameters can be malformed here
+        options = _options(headers)
+        if options is None:
             socket.end(1011, "request.invalid")
             return
         try:
             await serve_socket(actor, path, options, socket, self._clock)
         finally:
             socket.end(1011, "actor.stopped")
+
+
+def _options(headers: Mapping[str, str]) -> subprotocols.ConnectOptions | None:
+    """What the client asked for; None if its connection parameters are malformed."""
+    try:
+        return subprotocols.parse([headers.get("sec-websocket-protocol", "")])
+    except ProtocolError:
+        return None
