@@ -19,7 +19,7 @@ from tests.contract.client import (
     gateway_error,
 )
 
-GET_OR_CREATE = "rvt-namespace=default&rvt-method=getOrCreate&rvt-runner=default"
+GET_OR_CREATE = "rvt-namespace=NAMESPACE&rvt-method=getOrCreate&rvt-runner=default"
 
 
 def _base64url(data: bytes) -> str:
@@ -141,9 +141,9 @@ async def test_target_headers_do_not_matter_below_the_gateway(client: RawClient)
         (f"/gateway/counter@t/health?{GET_OR_CREATE}", 400, "guard.query_path_token_syntax"),
         (f"/gateway/%ff/health?{GET_OR_CREATE}", 400, "guard.query_invalid_percent_encoding"),
         ("/gateway/counter/health?rvt-method=get", 400, "guard.query_invalid_params"),
-        ("/gateway/counter/health?rvt-namespace=default", 400, "guard.query_invalid_params"),
+        ("/gateway/counter/health?rvt-namespace=NAMESPACE", 400, "guard.query_invalid_params"),
         (f"/gateway/counter/health?{GET_OR_CREATE}&rvt-colour=red", 400, "guard.query_invalid_params"),
-        ("/gateway/counter/health?rvt-namespace=default&rvt-method=x", 400, "guard.query_invalid_params"),
+        ("/gateway/counter/health?rvt-namespace=NAMESPACE&rvt-method=x", 400, "guard.query_invalid_params"),
         (f"/gateway/counter/health?{GET_OR_CREATE}&rvt-crash-policy=x", 400, "guard.query_invalid_params"),
         (
             f"/gateway/counter/health?{GET_OR_CREATE}&rvt-skip-ready-wait=yes",
@@ -157,7 +157,7 @@ async def test_target_headers_do_not_matter_below_the_gateway(client: RawClient)
             "guard.query_duplicate_param",
         ),
         (
-            "/gateway/counter/health?rvt-namespace=default&rvt-method=getOrCreate",
+            "/gateway/counter/health?rvt-namespace=NAMESPACE&rvt-method=getOrCreate",
             400,
             "guard.query_missing_pool",
         ),
@@ -179,13 +179,13 @@ async def test_target_headers_do_not_matter_below_the_gateway(client: RawClient)
 async def test_gateway_errors_are_json_in_every_encoding(
     client: RawClient, path: str, status: int, identity: str, encoding: str
 ) -> None:
-    answer = await client.http.get(path, headers={"x-rivet-encoding": encoding})
+    answer = await client.http.get(client.here(path), headers={"x-rivet-encoding": encoding})
     assert gateway_error(answer) == (status, identity)
 
 
 @pytest.mark.parametrize("param", ["rvt-runner=x", "rvt-input=gA", "rvt-region=x", "rvt-crash-policy=sleep"])
 async def test_get_takes_no_parameters_of_creation(client: RawClient, param: str) -> None:
-    url = f"/gateway/counter/health?rvt-namespace=default&rvt-method=get&rvt-key=a&{param}"
+    url = client.here(f"/gateway/counter/health?rvt-namespace=NAMESPACE&rvt-method=get&rvt-key=a&{param}")
     assert gateway_error(await client.http.get(url)) == (400, "guard.query_get_disallowed_params")
 
 

@@ -17,7 +17,7 @@ from tests.contract.client import (
     error_of,
     gateway_error,
 )
-from tests.contract.conftest import Serving
+from tests.contract.serving import Serving
 
 
 def _base64url(data: bytes) -> str:

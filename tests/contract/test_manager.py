@@ -9,7 +9,7 @@ import pytest
 
 from rivetkit_core.wire import cbor
 from tests.contract.actors import Probe
-from tests.contract.client import NAMESPACE, RawClient, by_id, by_key, error_of
+from tests.contract.client import RawClient, by_id, by_key, error_of
 
 
 def _create(name: str = "counter", key: str | None = "k", **more: object) -> dict[str, object]:
@@ -87,7 +87,7 @@ async def test_a_list_is_paged_with_its_cursor(client: RawClient) -> None:
     seen: list[str] = []
     cursor: str | None = ""
     while cursor is not None:
-        params = {**NAMESPACE, "name": "counter", "limit": "2"} | ({"cursor": cursor} if cursor else {})
+        params = {**client.scope, "name": "counter", "limit": "2"} | ({"cursor": cursor} if cursor else {})
         page = (await client.manage("GET", "/actors", params=params)).json()
         assert len(page["actors"]) <= 2
         seen += [actor["actor_id"] for actor in page["actors"]]
@@ -100,7 +100,7 @@ async def test_names_are_those_of_actors_ever_created(client: RawClient) -> None
     made = await _created(client, _create())
     await _created(client, _create(name="throttled"))
     await client.manage("DELETE", f"/actors/{made['actor_id']}")
-    answer = await client.manage("GET", "/actors/names", params={**NAMESPACE, "limit": "10"})
+    answer = await client.manage("GET", "/actors/names", params={**client.scope, "limit": "10"})
     names: dict[str, object] = {"counter": {"metadata": {}}, "throttled": {"metadata": {}}}
     assert answer.json() == {"names": names, "pagination": {"cursor": None}}
 
@@ -108,9 +108,9 @@ async def test_names_are_those_of_actors_ever_created(client: RawClient) -> None
 async def test_names_are_paged(client: RawClient) -> None:
     for name in ("counter", "given", "throttled"):
         await _created(client, _create(name=name))
-    first = (await client.manage("GET", "/actors/names", params={**NAMESPACE, "limit": "2"})).json()
+    first = (await client.manage("GET", "/actors/names", params={**client.scope, "limit": "2"})).json()
     cursor = first["pagination"]["cursor"]
-    params = {**NAMESPACE, "limit": "2", "cursor": cursor}
+    params = {**client.scope, "limit": "2", "cursor": cursor}
     second = (await client.manage("GET", "/actors/names", params=params)).json()
     assert (list(first["names"]), list(second["names"])) == (["counter", "given"], ["throttled"])
 
@@ -206,7 +206,7 @@ async def test_impossible_keys_are_refused(
 
 @pytest.mark.parametrize(("key", "expected"), [("", "actor.empty_key"), ("x" * 1025, "actor.key_too_large")])
 async def test_a_lookup_refuses_the_same_keys(client: RawClient, key: str, expected: str) -> None:
-    answer = await client.manage("GET", "/actors", params={**NAMESPACE, "name": "counter", "key": key})
+    answer = await client.manage("GET", "/actors", params={**client.scope, "name": "counter", "key": key})
     assert (answer.status_code, error_of(answer)) == (400, expected)
 
 
@@ -283,14 +283,14 @@ async def test_a_body_that_cannot_be_used_is_a_bad_request(
     client: RawClient, method: str, body: bytes, content_type: str
 ) -> None:
     headers = {"content-type": content_type} if content_type else {}
-    answer = await client.http.request(method, "/actors", params=NAMESPACE, content=body, headers=headers)
+    answer = await client.http.request(method, "/actors", params=client.scope, content=body, headers=headers)
     assert (answer.status_code, error_of(answer)) == (400, "api.bad_request")
 
 
 async def test_the_content_type_may_carry_a_charset_in_any_case(client: RawClient) -> None:
     answer = await client.http.put(
         "/actors",
-        params=NAMESPACE,
+        params=client.scope,
         content=b'{"name":"counter","key":"k"}',
         headers={"content-type": "Application/JSON; charset=utf-8"},
     )
@@ -317,7 +317,7 @@ async def test_put_needs_a_key(client: RawClient) -> None:
 
 @pytest.mark.parametrize("params", [{}, {"key": "k"}])
 async def test_a_list_needs_a_name_or_ids(client: RawClient, params: dict[str, str]) -> None:
-    answer = await client.manage("GET", "/actors", params={**NAMESPACE, **params})
+    answer = await client.manage("GET", "/actors", params={**client.scope, **params})
     assert (answer.status_code, error_of(answer)) == (400, "validation.invalid_input")
 
 
@@ -325,14 +325,14 @@ async def test_a_list_needs_a_name_or_ids(client: RawClient, params: dict[str, s
     "limit", ["0", "-1", "x", "1001", "99999999999999999999", "0000000001000000", "²", ""]
 )
 async def test_a_limit_out_of_range_is_a_bad_request(client: RawClient, limit: str) -> None:
-    params = {**NAMESPACE, "name": "counter", "limit": limit}
+    params = {**client.scope, "name": "counter", "limit": limit}
     answer = await client.manage("GET", "/actors", params=params)
     assert (answer.status_code, error_of(answer)) == (400, "api.bad_request")
 
 
 @pytest.mark.parametrize("cursor", ["x", "1", "².a", "-1.a", "9" * 30 + ".a", ""])
 async def test_a_cursor_that_is_not_ours_is_refused(client: RawClient, cursor: str) -> None:
-    params = {**NAMESPACE, "name": "counter", "cursor": cursor}
+    params = {**client.scope, "name": "counter", "cursor": cursor}
     answer = await client.manage("GET", "/actors", params=params)
     assert (answer.status_code, error_of(answer)) == (400, "validation.invalid_input")
 
@@ -357,12 +357,12 @@ async def test_a_name_nobody_registered_is_refused(client: RawClient) -> None:
     ],
 )
 async def test_unknown_routes_are_not_found(client: RawClient, method: str, path: str) -> None:
-    answer = await client.http.request(method, f"{client.base_url}{path}?namespace=default")
+    answer = await client.http.request(method, f"{client.base_url}{path}?namespace={client.namespace}")
     assert (answer.status_code, error_of(answer)) == (404, "api.not_found")
 
 
 async def test_invalid_utf_8_in_the_query_is_a_bad_request(client: RawClient) -> None:
-    answer = await client.http.get("/actors?namespace=default&name=%ff")
+    answer = await client.http.get(client.here("/actors?namespace=NAMESPACE&name=%ff"))
     assert (answer.status_code, error_of(answer)) == (400, "api.bad_request")
 
 

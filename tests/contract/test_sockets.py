@@ -10,7 +10,7 @@ from websockets.asyncio.client import connect
 from rivetkit_core.wire.messages import Encoding
 from tests.contract.actors import Probe
 from tests.contract.client import RawClient, by_id, by_key, offers
-from tests.contract.conftest import Serving
+from tests.contract.serving import Serving
 
 WIRES = [
     (Encoding.JSON, 4),
@@ -38,7 +38,7 @@ async def test_a_client_that_does_not_offer_rivet_is_served_without_it(client: R
 
 
 async def test_no_subprotocols_at_all_mean_json(client: RawClient) -> None:
-    url = "ws" + client.base_url.removeprefix("http") + by_key("counter", "a").url("/connect")
+    url = client.ws_url + client.url(by_key("counter", "a"), "/connect")
     async with connect(url, proxy=None) as socket:
         assert json.loads(await socket.recv())["body"]["tag"] == "Init"
 
@@ -55,7 +55,7 @@ async def test_the_101_has_cors_headers_a_ray_id_and_no_extensions(client: RawCl
 
 
 async def test_an_unknown_encoding_is_closed_with_1003(client: RawClient) -> None:
-    url = "ws" + client.base_url.removeprefix("http") + by_key("counter", "a").url("/connect")
+    url = client.ws_url + client.url(by_key("counter", "a"), "/connect")
     async with connect(url, subprotocols=offers("rivet", "rivet_encoding.xml"), proxy=None) as socket:
         await socket.wait_closed()
         assert (socket.close_code, socket.close_reason) == (1003, "actor.unsupported_websocket_encoding")
@@ -81,7 +81,7 @@ async def test_parameters_of_200_kb_reach_the_actor(client: RawClient) -> None:
 
 
 async def test_subprotocols_in_any_order_and_the_first_of_a_kind_wins(client: RawClient) -> None:
-    url = "ws" + client.base_url.removeprefix("http") + by_key("counter", "a").url("/connect")
+    url = client.ws_url + client.url(by_key("counter", "a"), "/connect")
     tokens = offers("rivet_conn_params.1", "rivet_encoding.cbor", "rivet_encoding.json", "rivet")
     async with connect(url, subprotocols=tokens, proxy=None) as socket:
         assert isinstance(await socket.recv(), bytes)
@@ -113,13 +113,13 @@ async def test_a_path_goes_before_subprotocols(client: RawClient) -> None:
     ("path", "tokens", "identity"),
     [
         ("/gateway/unknown/connect", (), "actor.not_found"),
-        ("/gateway/counter/connect?rvt-namespace=default", (), "guard.query_invalid_params"),
+        ("/gateway/counter/connect?rvt-namespace=NAMESPACE", (), "guard.query_invalid_params"),
         (
             "/gateway/counter/connect?rvt-namespace=other&rvt-method=get",
             (),
             "namespace.not_found",
         ),
-        ("/gateway/counter/connect?rvt-namespace=default&rvt-method=get&rvt-key=x", (), "actor.not_found"),
+        ("/gateway/counter/connect?rvt-namespace=NAMESPACE&rvt-method=get&rvt-key=x", (), "actor.not_found"),
         ("/connect", ("rivet_target.actor", "rivet_actor.unknown"), "actor.not_found"),
         ("/connect", ("rivet_target.actor",), "guard.missing_header"),
         ("/connect", (), "guard.no_route"),
@@ -129,7 +129,7 @@ async def test_a_path_goes_before_subprotocols(client: RawClient) -> None:
 async def test_gateway_failures_are_told_after_the_101(
     client: RawClient, path: str, tokens: tuple[str, ...], identity: str
 ) -> None:
-    async with client.connect(path, *tokens) as socket:
+    async with client.connect(client.here(path), *tokens) as socket:
         code, reason = await socket.ended()
         assert socket.socket.response is not None
         ray = socket.socket.response.headers["x-rivet-ray-id"]
@@ -145,7 +145,7 @@ async def test_a_failing_start_is_told_after_the_101(client: RawClient, probe: P
 
 
 async def test_a_get_on_connect_is_not_found(client: RawClient) -> None:
-    answer = await client.http.get(by_key("counter", "a").url("/connect"))
+    answer = await client.http.get(client.url(by_key("counter", "a"), "/connect"))
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 

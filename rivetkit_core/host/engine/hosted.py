@@ -25,7 +25,7 @@ from rivetkit_core.actor.lifecycle import Lifecycle, StopKind
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.errors import RivetError, error
+from rivetkit_core.errors import ActorSpecifier, RivetError, error, masked
 from rivetkit_core.host.engine.kv import KvStorage
 from rivetkit_core.host.engine.storage_requests import RequestScope
 from rivetkit_core.host.port import ActorAccess
@@ -236,7 +236,10 @@ class HostedActor:
     async def _fail(self, failure: RivetError) -> Outcome:
         """Let those who wait for the actor have its start's error, instead of a start after another."""
         log.error("actor %s (%s) could not start: %s", self.actor_id, self._start_command.name, failure)
-        self._failure = failure
+        seen = masked(failure, expose=self._platform.expose_errors)
+        key = self._start_command.key or actor_key.serialize(())
+        seen.actor = ActorSpecifier(self.actor_id, self.generation, key)
+        self._failure = seen
         stillborn = await self._is_stillborn()
         self._report(Running())
         clock = self._platform.clock

@@ -15,7 +15,7 @@ from rivetkit_core.host.engine.binary import find_binary
 from rivetkit_core.host.engine.launch import EngineLaunch
 from rivetkit_core.host.engine.process import EngineProcess
 
-NODE_PACKAGES = Path(__file__).resolve().parents[1] / "interop"
+NODE_PACKAGES = Path(__file__).resolve().parent / "interop"
 
 START_TIMEOUT = 30.0
 """Seconds; more than users get, since a test machine may be busy."""
