@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.edge.errors import error_json
-from rivetkit_core.errors import RivetError, masked, status_of
+from rivetkit_core.errors import RivetError, error, masked, status_of
 from rivetkit_core.host.engine.tunnel.body import RequestBody
 from rivetkit_core.host.engine.tunnel.exchange import (
     HttpExchange,
@@ -44,10 +44,11 @@ from rivetkit_core.wire.envoy.messages import (
 log = logging.getLogger("rivetkit.tunnel")
 
 _ABORTED_SECONDS = 30.0
+# The header is what engines know; the body is what makes every client ask again.
 _NOT_HERE = ResponseStart(
     503,
-    {"content-type": "text/plain; charset=utf-8", "x-rivet-error": "envoy.actor_not_found"},
-    b"Actor not found",
+    {"content-type": "application/json", "x-rivet-error": "envoy.actor_not_found"},
+    error_json(error("actor.stopping")),
 )
 _FAILED = error_json(RivetError("envoy", "fetch_failed", "actor fetch failed", metadata={}))
 _FAILED_HEADERS = {"content-type": "application/json", "x-rivet-error": "envoy.fetch_failed"}
