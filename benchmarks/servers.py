@@ -1,10 +1,11 @@
 """The processes that are measured: our server, and the bare servers beside it.
 
     python -m benchmarks.servers [--profile FILE] rivetkit DATA_DIR | uvicorn | websockets | tasks
+    python -m benchmarks.servers [--profile FILE] bare-envoy ENGINE_URL
 
-Each prints its port once it accepts connections and ends on SIGTERM. A line on standard input is a command
-that is answered with a number: ``memory`` with the resident bytes, ``hold N`` (tasks only) once N tasks wait.
-With a profile, the server is sampled from the start to the end.
+Each prints its port once it accepts connections (an envoy: 0 once connected) and ends on SIGTERM. A line
+on standard input is a command that is answered with a number: ``memory`` with the resident bytes, ``hold N``
+(tasks only) once N tasks wait. With a profile, the server is sampled from the start to the end.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
 from benchmarks.actors import ACTORS
+from benchmarks.questions.engine_wire import bare_envoy
 from benchmarks.sampling import sampled
 from rivetkit import Registry
 
@@ -125,17 +127,31 @@ async def bare_tasks() -> None:
         task.cancel()
 
 
+async def envoy(endpoint: str) -> None:
+    stop, ready = _stopped(), asyncio.Event()
+    working = asyncio.create_task(bare_envoy(endpoint, ready))
+    working.add_done_callback(lambda _: (ready.set(), stop.set()))
+    await ready.wait()
+    if not working.done():
+        _announce(0)
+    await stop.wait()
+    working.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--profile", type=Path)
-    parser.add_argument("kind", choices=["rivetkit", "uvicorn", "websockets", "tasks"])
-    parser.add_argument("data_dir", nargs="?", default="")
+    parser.add_argument("kind", choices=["rivetkit", "uvicorn", "websockets", "tasks", "bare-envoy"])
+    parser.add_argument("argument", nargs="?", default="", help="a data directory, or an engine's endpoint")
     options = parser.parse_args()
     kinds: dict[str, Callable[[], Coroutine[object, object, None]]] = {
-        "rivetkit": lambda: rivetkit(options.data_dir),
+        "rivetkit": lambda: rivetkit(options.argument),
         "uvicorn": bare_uvicorn,
         "websockets": bare_websockets,
         "tasks": bare_tasks,
+        "bare-envoy": lambda: envoy(options.argument),
     }
     profiling = sampled(options.profile) if options.profile else contextlib.nullcontext()
     with profiling, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -36,7 +36,7 @@ from rivetkit_core.errors import (
     UserError,
     ValidationError,
 )
-from rivetkit_core.host.embedded.server import ServeError
+from rivetkit_core.host.web.server import ServeError
 
 __all__ = [
     "Action",

@@ -12,43 +12,35 @@ import logging
 import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from rivetkit._actor import Actor
 from rivetkit._authoring import InvalidActor
 from rivetkit._compiler import compile_actor
+from rivetkit._hosting import (
+    EmbeddedOptions,
+    Host,
+    Hosting,
+    Synchronous,
+    choose_engine,
+    embedded_hosting,
+    engine_hosting,
+    local_client,
+)
 from rivetkit.client import Client
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.clock import Clock, SystemClock
 from rivetkit_core.config import ConfigError
 from rivetkit_core.entropy import Entropy, SystemEntropy
 from rivetkit_core.errors import RivetError, error
-from rivetkit_core.host.embedded.gateway.app import GatewayApp
-from rivetkit_core.host.embedded.gateway.asgi import AsgiApp, Receive, Scope, Send
-from rivetkit_core.host.embedded.host import EmbeddedHost
-from rivetkit_core.host.embedded.server import Address, ServeError, bind, serve
-from rivetkit_core.host.embedded.store import SqliteStore
-from rivetkit_core.host.port import ActorAccess
+from rivetkit_core.host.web.asgi import AsgiApp, Receive, Scope, Send
+from rivetkit_core.host.web.server import Address, ServeError, bind, serve, stay
 
 log = logging.getLogger("rivetkit.registry")
 
-MEMORY = ":memory:"
-"""As ``data_dir``: keep nothing on disk."""
-
 _SWITCH_INTERVAL = 0.0005
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-Synchronous = Literal["normal", "full"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    data_dir: str | Path
-    namespace: str
-    token: str | None
-    synchronous: Synchronous
 
 
 class Registry:
@@ -62,9 +54,14 @@ class Registry:
         token: What clients must present; ``RIVET_TOKEN``, else none and everybody who can connect may call.
         synchronous: ``normal`` survives a crash of the process; ``full`` also a power failure, for a slower
             commit.
+        engine: Where actors run: the URL of a Rivet Engine; ``local`` for one that this process starts;
+            ``embedded`` for this process, whatever the environment says. Default: ``RIVET_ENDPOINT``,
+            ``RIVET_RUN_ENGINE=1``, else this process. ``data_dir``, ``token`` and ``synchronous`` are for the
+            embedded host; an engine takes its own settings from the environment.
 
     Raises:
         InvalidActor: A class cannot work as written; the message says what to write instead.
+        ConfigError: An argument or an environment variable is not valid.
     """
 
     def __init__(
@@ -74,13 +71,16 @@ class Registry:
         namespace: str | None = None,
         token: str | None = None,
         synchronous: Synchronous = "normal",
+        engine: str | None = None,
         clock: Clock | None = None,
         entropy: Entropy | None = None,
     ) -> None:
         self._factories = _compile(actors)
         if synchronous not in get_args(Synchronous):
             raise ConfigError(f"synchronous is {synchronous!r}; it is 'normal' or 'full'")
-        self._options = _Options(
+        self._engine = engine
+        choose_engine(engine, os.environ)  # a mistake shows here, not when the program is served
+        self._options = EmbeddedOptions(
             data_dir=data_dir or os.environ.get("RIVETKIT_STORAGE_PATH") or "./.rivetkit",
             namespace=namespace or os.environ.get("RIVET_NAMESPACE") or "default",
             token=token if token is not None else os.environ.get("RIVET_TOKEN") or None,
@@ -88,7 +88,7 @@ class Registry:
         )
         self._clock = clock or SystemClock()
         self._entropy = entropy or SystemEntropy()
-        self._host: EmbeddedHost | None = None
+        self._hosting: Hosting | None = None
 
     @property
     def actor_names(self) -> tuple[str, ...]:
@@ -102,9 +102,9 @@ class Registry:
         Raises:
             RivetError: ``registry.shut_down`` when it does not run.
         """
-        if self._host is None or not self._host.is_open:
+        if self._hosting is None or not self._hosting.host.is_open:
             raise _not_running()
-        return _local_client(self._host.access)
+        return local_client(self._hosting.host.access)
 
     def asgi(self) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         """An ASGI application to serve or mount.
@@ -117,10 +117,10 @@ class Registry:
         """
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
-            host = self._require_host()
-            if scope["type"] != "lifespan" and not host.is_open:
+            hosting = self._require_hosting()
+            if scope["type"] != "lifespan" and not hosting.host.is_open:
                 raise _not_running()
-            await GatewayApp(host, token=self._options.token)(scope, receive, send)
+            await hosting.app(None)(scope, receive, send)
 
         return application
 
@@ -132,8 +132,9 @@ class Registry:
 
         Raises:
             StorageError: The data directory is locked, damaged, newer than this release or not writable.
+            RivetError: ``engine.*``: the engine cannot be reached or refused this process.
         """
-        host = self._require_host()
+        host = self._require_hosting().host
         await host.open()
         try:
             yield
@@ -144,56 +145,73 @@ class Registry:
         self,
         *,
         host: str = "127.0.0.1",
-        port: int = 6420,
+        port: int | None = None,
         fd: int | None = None,
+        engine: str | None = None,
         handle_signals: bool = False,
         app: AsgiApp | None = None,
         on_ready: Callable[[str], None] | None = None,
     ) -> None:
         """Serve until cancelled; with ``handle_signals``, until SIGINT or SIGTERM.
 
+        On an engine clients connect to the engine, and this process listens only if ``port``, ``fd`` or
+        ``app`` is given.
+
         Args:
             host: Address to listen on. Anything but loopback should come with a token.
-            port: Port to listen on; 0 picks a free one.
+            port: Port to listen on; 0 picks a free one. Default: 6420, on an engine ``RIVET_PORT`` or 3000.
             fd: An inherited listening socket instead of host and port, for restarts without refusals.
+            engine: As for the constructor, which it overrules.
             handle_signals: Install handlers for SIGINT and SIGTERM while serving.
             app: An ASGI application for every path that is not ours: your pages, your API.
-            on_ready: Called with the URL once connections are accepted.
+            on_ready: Called once work is taken up, with the URL for clients.
 
         Raises:
             ServeError: The port is taken or not allowed.
             StorageError: As for ``lifespan``, or the last changes of an actor could not be saved.
+            RivetError: ``engine.*``: the engine cannot be reached or refused this process.
         """
-        listener = bind(Address(host, port, fd))
-        embedded = self._require_host()
+        hosting = self._require_hosting(engine)
+        listens = hosting.listens or app is not None or port is not None or fd is not None
+        listener = bind(Address(host, hosting.port if port is None else port, fd)) if listens else None
         try:
-            await embedded.open()
+            await hosting.host.open()
         except BaseException:
-            listener.close()
+            self._hosting = None
+            if listener is not None:
+                listener.close()
             raise
-        if host not in _LOOPBACK and self._options.token is None:
+        if listener is not None and host not in _LOOPBACK and not hosting.guarded:
             log.warning("listening on %s without a token: everybody who can connect may call actors", host)
-        url = _url(listener.getsockname(), host)
-        await serve(
-            GatewayApp(embedded, token=self._options.token, fallback=app),
-            listener,
-            finish=lambda: self._close(embedded),
-            handle_signals=handle_signals,
-            on_ready=None if on_ready is None else lambda: on_ready(url),
-        )
+        url = hosting.endpoint if listener is None else _url(listener.getsockname(), host)
+
+        def ready() -> None:
+            if on_ready is not None:
+                on_ready(url)
+
+        def finish() -> Awaitable[None]:
+            return self._close(hosting.host)
+
+        if listener is None:
+            await stay(finish=finish, handle_signals=handle_signals, on_ready=ready)
+        else:
+            await serve(
+                hosting.app(app), listener, finish=finish, handle_signals=handle_signals, on_ready=ready
+            )
 
     def run(
         self,
         *,
         host: str = "127.0.0.1",
-        port: int = 6420,
+        port: int | None = None,
         fd: int | None = None,
+        engine: str | None = None,
         app: AsgiApp | None = None,
     ) -> None:
         """Serve from a script until Ctrl-C or SIGTERM, then save everything and return.
 
         Starts its own event loop. When it cannot serve, it prints one line that says why and what to do, and
-        exits with status 1. ``app`` answers every path that is not ours, as for ``serve``.
+        exits with status 1. The arguments are those of ``serve``.
         """
         if not logging.getLogger().handlers:
             level = os.environ.get("RIVET_LOG_LEVEL", "INFO").upper()
@@ -210,34 +228,36 @@ class Registry:
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 serving = self.serve(
-                    host=host, port=port, fd=fd, handle_signals=True, app=app, on_ready=self._announce
+                    host=host,
+                    port=port,
+                    fd=fd,
+                    engine=engine,
+                    handle_signals=True,
+                    app=app,
+                    on_ready=self._announce,
                 )
                 runner.run(serving)
-        except (RivetError, ServeError) as failure:
+        except (RivetError, ServeError, ConfigError) as failure:
             print(f"rivetkit: {failure}", file=sys.stderr)
             raise SystemExit(1) from None
 
     def _announce(self, url: str) -> None:
-        names = ", ".join(self.actor_names)
-        print(f"rivetkit: serving {names} on {url}, data in {self._options.data_dir}", flush=True)
+        where = self._require_hosting().where(url)
+        print(f"rivetkit: serving {', '.join(self.actor_names)} {where}", flush=True)
 
-    def _require_host(self) -> EmbeddedHost:
-        if self._host is None:
-            options = self._options
-            path = None if str(options.data_dir) == MEMORY else Path(options.data_dir)
-            self._host = EmbeddedHost(
-                self._factories,
-                store=SqliteStore(path, full_sync=options.synchronous == "full"),
-                clock=self._clock,
-                entropy=self._entropy,
-                namespace=options.namespace,
-                expose_errors=os.environ.get("RIVET_EXPOSE_ERRORS") == "1",
-            )
-        return self._host
+    def _require_hosting(self, engine: str | None = None) -> Hosting:
+        if self._hosting is None:
+            settings = choose_engine(engine or self._engine, os.environ)
+            clock, entropy = self._clock, self._entropy
+            if settings is None:
+                self._hosting = embedded_hosting(self._factories, self._options, clock=clock, entropy=entropy)
+            else:
+                self._hosting = engine_hosting(self._factories, settings, clock=clock, entropy=entropy)
+        return self._hosting
 
-    async def _close(self, host: EmbeddedHost) -> None:
+    async def _close(self, host: Host) -> None:
         unsaved = await host.close()
-        self._host = None
+        self._hosting = None
         if unsaved:
             raise error(
                 "storage.unavailable", f"{unsaved} actors could not save their last changes; see the log"
@@ -250,7 +270,7 @@ def _compile(actors: tuple[type[Actor], ...]) -> tuple[ActorFactory, ...]:
     for cls in actors:
         if cls in owners.values():
             raise InvalidActor(f"{cls.__name__} is given twice: once is enough")
-        factory = compile_actor(cls, client_factory=lambda core: _local_client(core.access))
+        factory = compile_actor(cls, client_factory=lambda core: local_client(core.access))
         if factory.name in factories:
             raise InvalidActor(
                 f"{cls.__name__} and {owners[factory.name].__name__} both have the name {factory.name!r}: "
@@ -259,10 +279,6 @@ def _compile(actors: tuple[type[Actor], ...]) -> tuple[ActorFactory, ...]:
         factories[factory.name] = factory
         owners[factory.name] = cls
     return tuple(factories.values())
-
-
-def _local_client(access: ActorAccess) -> Client:
-    return Client(transport=access)
 
 
 def _url(sockname: object, host: str) -> str:

@@ -8,6 +8,7 @@ from benchmarks.comparison import Row, Setup
 from benchmarks.questions import (
     creation,
     durability,
+    engine_wire,
     fan_out,
     http,
     in_process,
@@ -29,4 +30,5 @@ QUESTIONS: dict[str, Question] = {
     "creation": creation.ask,
     "memory": memory.ask,
     "large_state": large_state.ask,
+    "engine_wire": engine_wire.ask,
 }

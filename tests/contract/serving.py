@@ -13,11 +13,11 @@ from rivetkit_core.clock import SystemClock
 from rivetkit_core.entropy import SystemEntropy
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
 from rivetkit_core.host.embedded.host import EmbeddedHost
-from rivetkit_core.host.embedded.server import Address, bind, serve
 from rivetkit_core.host.embedded.store_port import HostStore
 from rivetkit_core.host.engine.environment import EngineEnvironment
 from rivetkit_core.host.engine.host import EngineHost
 from rivetkit_core.host.engine.settings import EngineSettings
+from rivetkit_core.host.web.server import Address, bind, serve
 from tests.contract.actors import NAMES, factories
 from tests.contract.client import RawClient
 from tests.engines import RunningEngine

@@ -7,6 +7,7 @@ from rivetkit_core.entropy import Entropy, new_uuid
 from rivetkit_core.errors import ProtocolError, RivetError, error
 from rivetkit_core.host.engine.api import EngineApi
 from rivetkit_core.host.engine.link import Dialer
+from rivetkit_core.host.engine.process import EngineProcess
 from rivetkit_core.host.engine.resources import EngineMetadata
 from rivetkit_core.host.engine.settings import EngineSettings
 from rivetkit_core.host.engine.websocket import EnvoyAddress, WebSocketDialer
@@ -14,14 +15,26 @@ from rivetkit_core.wire.envoy.codec import choose_version
 
 _PATIENCE = 30.0
 _PAUSE = 0.25
+_API_TIMEOUT = 5.0
 
 
 class EngineEnvironment:
-    """One process's way to one engine. The envoy key is made anew by each, and kept over reconnects."""
+    """One process's way to one engine, which it starts itself if it is given an ``EngineProcess``.
 
-    def __init__(self, settings: EngineSettings, *, clock: Clock, entropy: Entropy) -> None:
+    The envoy key is made anew by each process, and kept over reconnects.
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        process: EngineProcess | None = None,
+    ) -> None:
         self._settings = settings
         self._clock = clock
+        self._process = process
         self.envoy_key = new_uuid(entropy)
 
     @property
@@ -33,15 +46,15 @@ class EngineEnvironment:
         return self._settings.namespace
 
     async def prepare(self) -> Dialer:
-        """Wait for the engine to answer, and see to it that the pool has a configuration.
+        """Start the engine if it is ours, wait for it, and see to it that the pool has a configuration.
 
         Raises:
             RivetError: ``engine.unreachable`` after half a minute; ``engine.refused``, with what to change.
         """
         settings = self._settings
-        async with EngineApi(
-            settings.endpoint, clock=self._clock, namespace=settings.namespace, token=settings.token
-        ) as api:
+        if self._process is not None:
+            await self._process.start()
+        async with self._api() as api:
             metadata = await self._engine_metadata(api)
             try:
                 version = choose_version(metadata.envoy_protocol_version)
@@ -57,6 +70,35 @@ class EngineEnvironment:
             token=settings.token,
         )
         return WebSocketDialer(address, version, self._clock)
+
+    async def has_company(self) -> bool:
+        """Whether other envoys of the pool run a version at least as new; if in doubt, yes."""
+        try:
+            async with self._api() as api:
+                envoys = await api.list_envoys(self._settings.pool)
+        except RivetError:
+            return True
+        return any(
+            envoy.envoy_key != self.envoy_key
+            and envoy.stop_ts is None
+            and envoy.version >= self._settings.version
+            for envoy in envoys
+        )
+
+    async def close(self) -> None:
+        """End what ``prepare`` started. Idempotent."""
+        if self._process is not None:
+            await self._process.stop()
+
+    def _api(self) -> EngineApi:
+        settings = self._settings
+        return EngineApi(
+            settings.endpoint,
+            clock=self._clock,
+            namespace=settings.namespace,
+            token=settings.token,
+            request_timeout=_API_TIMEOUT,
+        )
 
     async def _engine_metadata(self, api: EngineApi) -> EngineMetadata:
         """Programs of one deployment start in any order: the engine may need a moment."""

@@ -25,7 +25,7 @@ from rivetkit_core.host.engine.commands import CommandLog
 from rivetkit_core.host.engine.events import EventLog
 from rivetkit_core.host.engine.lease import Lease
 from rivetkit_core.host.engine.link import Dialer, EnvoyLink, LinkLost
-from rivetkit_core.host.engine.requests import Requests
+from rivetkit_core.host.engine.storage_requests import Requests
 from rivetkit_core.host.engine.verdict import Verdict, judge
 from rivetkit_core.wire.envoy.messages import (
     AckEvents,
@@ -110,7 +110,7 @@ class Envoy:
         self._connected_at = 0.0
         self._failures = 0
         self._farewell: asyncio.Task[None] | None = None
-        self.last_ping_at: float | None = None
+        self.last_contact: float | None = None
         self.failure: RivetError | None = None
         self.events = EventLog(self._schedule_flush)
         self.requests = Requests(clock, namespace, self._send)
@@ -154,6 +154,7 @@ class Envoy:
         if self._send(message):
             return
         if len(self._held) >= _HELD_TUNNEL_MESSAGES:
+            log.warning("more client traffic than can be held without a connection: dropping the oldest")
             self._held.popleft()
         self._held.append(message)
 
@@ -179,6 +180,8 @@ class Envoy:
             self._acknowledge()
             await link.close(1000, "envoy.shutdown")
         self.lease.end()
+        if self._farewell is not None:
+            await asyncio.wait([self._farewell])
         if supervisor is not None:
             supervisor.cancel()
             await asyncio.wait([supervisor])
@@ -254,7 +257,7 @@ class Envoy:
 
     def _on_init(self, init: EnvoyInit) -> None:
         self._initialized = True
-        self._connected_at = self._clock.monotonic()
+        self._connected_at = self.last_contact = self._clock.monotonic()
         self.failure = None
         self.lease.duration = init.envoy_lost_threshold / 1000
         self.lease.renew()
@@ -269,7 +272,7 @@ class Envoy:
             self._ready.set_result(init)
 
     def _on_ping(self) -> None:
-        self.last_ping_at = self._clock.monotonic()
+        self.last_contact = self._clock.monotonic()
         if self._initialized:
             self.lease.renew()
         self.events.on_ping()
@@ -278,9 +281,15 @@ class Envoy:
     def _on_commands(self, entries: tuple[CommandEntry, ...]) -> None:
         for entry in entries:
             if self._commands.accept(entry.checkpoint):
-                self._owner.on_command(entry)
+                self._hand_over(entry)
         if self._ack_timer is None:
             self._ack_timer = self._clock.call_later(_ACK_INTERVAL, self._acknowledge)
+
+    def _hand_over(self, entry: CommandEntry) -> None:
+        try:
+            self._owner.on_command(entry)
+        except Exception:  # one actor must not end the connection that all of them live by
+            log.exception("a command for actor %s could not be obeyed", entry.checkpoint.actor_id)
 
     def _acknowledge(self) -> None:
         self._ack_timer = None

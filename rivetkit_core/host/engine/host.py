@@ -61,14 +61,22 @@ class Environment(Protocol):
         """
         ...
 
+    async def has_company(self) -> bool:
+        """Whether other processes of the pool could take our actors over."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what ``prepare`` took, whether or not it succeeded. Idempotent."""
+        ...
+
 
 class EngineHost:
     """Runs actors for an engine. ``open`` before use, ``close`` to hand every actor over and stop.
 
     Args:
-        connect_timeout: Seconds until the engine must have accepted the first connection.
-        linger: Seconds that ``close`` stays after the last actor has left, to send requests that come late
-            on to where it went. Without it such a request fails after half a minute.
+        access: How the actors reach others; the host closes it.
+        connect_timeout: Seconds until the engine must have accepted this process.
+        linger: Seconds between the end of the last actor and that of the connection, for late requests.
     """
 
     def __init__(
@@ -101,6 +109,7 @@ class EngineHost:
         self._tasks: dict[HostedActor, asyncio.Task[Outcome]] = {}
         self._ended = asyncio.Event()
         self._unsaved = 0
+        self._sleepy = False
         self.is_open = False
         self.is_closing = False
 
@@ -126,6 +135,13 @@ class EngineHost:
         Raises:
             RivetError: ``engine.unreachable``, ``engine.refused``.
         """
+        try:
+            await self._open()
+        except BaseException:
+            await self._environment.close()
+            raise
+
+    async def _open(self) -> None:
         dialer = await self._environment.prepare()
         self._envoy = Envoy(
             dialer,
@@ -140,10 +156,11 @@ class EngineHost:
         self.is_open = True
 
     async def close(self) -> int:
-        """Have the engine move every actor away, finish what was accepted, and disconnect. Idempotent.
+        """Part with every actor, finish what was accepted, and disconnect. Idempotent.
 
-        Bounded by the longest shutdown grace period of the actors and a margin; what has not ended by then
-        is ended here.
+        The engine moves the actors to other processes of the pool. Where there is none they are put to
+        sleep, because an engine that finds nobody for a moved actor keeps trying, at a cost. Bounded by the
+        longest shutdown grace period of the actors and a margin; what has not ended by then ends here.
 
         Returns:
             How many actors could not save their last changes; the log names them.
@@ -152,20 +169,34 @@ class EngineHost:
             return 0
         self.is_closing = True
         busy = bool(self._tasks)
+        if busy:
+            await self._part_with_actors()
         self.envoy.begin_drain()
-        if not await self._wait_until_empty(self._grace() + _DRAIN_MARGIN):
-            log.warning("%d actors were not moved away in time and end here", len(self._tasks))
-            for hosted in tuple(self._tasks):
-                hosted.stop(StopReason.GOING_AWAY)
-            if not await self._wait_until_empty(self._grace() + _DRAIN_MARGIN):
-                self.on_lost()
-                await self._wait_until_empty(None)
         if busy:  # late requests are told to look elsewhere
             await self.clock.sleep(self._linger)
         await self._tunnel.close()
+        await self.access.aclose()
         await self.envoy.close()
+        await self._environment.close()
         self.is_open = False
         return self._unsaved
+
+    async def _part_with_actors(self) -> None:
+        if await self._environment.has_company():
+            self.envoy.begin_drain()
+        else:
+            self._sleepy = True
+            for hosted in tuple(self._tasks):
+                hosted.ask_to_sleep()
+        bound = self._grace() + _DRAIN_MARGIN
+        if await self._wait_until_empty(bound):
+            return
+        log.warning("%d actors were not taken away in time and end here", len(self._tasks))
+        for hosted in tuple(self._tasks):
+            hosted.stop(StopReason.GOING_AWAY)
+        if not await self._wait_until_empty(bound):
+            self.on_lost()
+            await self._wait_until_empty(None)
 
     # --- EnvoyOwner -----------------------------------------------------------------------------
 
@@ -223,6 +254,10 @@ class EngineHost:
         task = asyncio.create_task(hosted.run(waiting), name=f"actor {checkpoint.actor_id}")
         self._tasks[hosted] = task
         task.add_done_callback(lambda done: self._end(hosted, done))
+        if start.hibernating_requests:  # clients of another runtime, which stored nothing we could restore
+            self._tunnel.restore(start.hibernating_requests, {})
+        if self._sleepy:
+            hosted.ask_to_sleep()
 
     def _end(self, hosted: HostedActor, task: asyncio.Task[Outcome]) -> None:
         del self._tasks[hosted]

@@ -14,18 +14,6 @@ from rivetkit_core.edge.errors import error_json
 from rivetkit_core.edge.http import HttpRequest, actor_headers, serve_http
 from rivetkit_core.entropy import new_uuid
 from rivetkit_core.errors import RivetError, masked, status_of
-from rivetkit_core.host.embedded.gateway import cors
-from rivetkit_core.host.embedded.gateway.asgi import (
-    AsgiApp,
-    Head,
-    Headers,
-    Receive,
-    Scope,
-    Send,
-    read_body,
-    read_head,
-    respond,
-)
 from rivetkit_core.host.embedded.gateway.auth import TokenGuard, header_tokens
 from rivetkit_core.host.embedded.gateway.manager import Manager
 from rivetkit_core.host.embedded.gateway.sockets import SocketGateway
@@ -37,6 +25,19 @@ from rivetkit_core.host.embedded.gateway.targets import (
     to_target,
 )
 from rivetkit_core.host.embedded.host import EmbeddedHost
+from rivetkit_core.host.web import cors
+from rivetkit_core.host.web.asgi import (
+    AsgiApp,
+    Head,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    read_head,
+    respond,
+)
+from rivetkit_core.host.web.lifespan import run_lifespan
 from rivetkit_core.wire.gateway_url import DirectTarget, QueryTarget
 
 log = logging.getLogger("rivetkit.gateway")
@@ -64,25 +65,9 @@ class GatewayApp:
             case "http" | "websocket":
                 await self._route(scope, receive, send)
             case "lifespan":
-                await self._lifespan(receive, send)
+                await run_lifespan(self._host, receive, send)
             case kind:
                 raise RuntimeError(f"unsupported ASGI scope {kind!r}")
-
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
-        try:
-            await self._host.open()
-        except RivetError as failure:
-            await send({"type": "lifespan.startup.failed", "message": str(failure)})
-            return
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        unsaved = await self._host.close()
-        if unsaved:
-            text = f"{unsaved} actors could not save their last changes; see the log"
-            await send({"type": "lifespan.shutdown.failed", "message": text})
-            return
-        await send({"type": "lifespan.shutdown.complete"})
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = read_head(scope)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 
 from rivetkit_core.errors import error
-from rivetkit_core.host.embedded.gateway.asgi import Head
+from rivetkit_core.host.web.asgi import Head
 
 
 class TokenGuard:

@@ -10,11 +10,11 @@ from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.edge.serving import serve_socket
 from rivetkit_core.entropy import new_uuid
 from rivetkit_core.errors import ProtocolError, RivetError, error, masked
-from rivetkit_core.host.embedded.gateway import cors
-from rivetkit_core.host.embedded.gateway.asgi import AsgiSocket, Head, Receive, Send
 from rivetkit_core.host.embedded.gateway.auth import TokenGuard, header_tokens
 from rivetkit_core.host.embedded.gateway.targets import is_gateway_path, parse_target, to_target
 from rivetkit_core.host.embedded.host import EmbeddedHost
+from rivetkit_core.host.web import cors
+from rivetkit_core.host.web.asgi import AsgiSocket, Head, Receive, Send
 from rivetkit_core.wire import subprotocols
 from rivetkit_core.wire.gateway_url import DirectTarget, QueryTarget
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from rivetkit_core.errors import error
-from rivetkit_core.host.embedded.gateway.asgi import Head
 from rivetkit_core.host.port import ById, ByKey, Target
+from rivetkit_core.host.web.asgi import Head
 from rivetkit_core.wire.gateway_url import DirectTarget, QueryTarget, parse_gateway_path
 
 _OUR_PATHS = frozenset({"actors", "gateway", "health", "metadata"})

@@ -10,13 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from rivetkit_core.errors import error
 from rivetkit_core.host.engine.tunnel.indices import Outgoing
 from rivetkit_core.host.engine.tunnel.window import ReceiveWindow
 from rivetkit_core.wire.envoy.messages import RequestBodyCancel, RequestBodyWindowUpdate
 
 
 class RequestBody:
-    """Iterate to read it. Cancelling a read loses nothing."""
+    """Iterate to read it. Cancelling a read loses nothing.
+
+    A read raises ``request.invalid`` when the engine broke the upload off. It does so when a streamed
+    answer starts before the upload is complete: this gateway does not carry both at once.
+    """
 
     def __init__(self, outgoing: Outgoing, first: bytes | None, *, streamed: bool) -> None:
         self._outgoing = outgoing
@@ -24,6 +29,7 @@ class RequestBody:
         self._chunks: deque[bytes] = deque([first] if first else [])
         self._complete = not streamed
         self._streamed = streamed
+        self._cut = False
         self._arrived = asyncio.Event()
         if streamed and first:
             self._window.arrive(len(first))
@@ -38,6 +44,12 @@ class RequestBody:
         self._arrived.set()
         return self._window.arrive(len(chunk))
 
+    def cut(self) -> None:
+        """The engine sends no more, although the body is not complete. Otherwise it confirms ``cancel``."""
+        if not self._complete:
+            self._cut = self._complete = True
+            self._arrived.set()
+
     def cancel(self) -> None:
         """Read no more; the engine is told unless it has sent everything. Idempotent."""
         if not self._complete:
@@ -51,6 +63,8 @@ class RequestBody:
 
     async def __anext__(self) -> bytes:
         while not self._chunks:
+            if self._cut:
+                raise error("request.invalid", reason="the upload was broken off")
             if self._complete:
                 raise StopAsyncIteration
             self._arrived.clear()

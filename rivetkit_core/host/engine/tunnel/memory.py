@@ -75,9 +75,6 @@ class Recent(Generic[T]):
         self._deadlines.move_to_end(thing)
         self._trim()
 
-    def discard(self, thing: T) -> None:
-        self._deadlines.pop(thing, None)
-
     def __contains__(self, thing: T) -> bool:
         self._trim()
         return thing in self._deadlines

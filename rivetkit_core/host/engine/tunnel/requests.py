@@ -50,8 +50,19 @@ _NOT_HERE = ResponseStart(
     {"content-type": "application/json", "x-rivet-error": "envoy.actor_not_found"},
     error_json(error("actor.stopping")),
 )
-_FAILED = error_json(RivetError("envoy", "fetch_failed", "actor fetch failed", metadata={}))
-_FAILED_HEADERS = {"content-type": "application/json", "x-rivet-error": "envoy.fetch_failed"}
+_STOPPED = "the actor has stopped"
+_AGAIN = ResponseAbort(AbortReason(AbortKind.INTERNAL_ERROR, _STOPPED))
+"""Makes the default gateway deliver the request to the generation that comes next."""
+
+
+def _answer(failure: RivetError) -> ResponseStart:
+    headers = {"content-type": "application/json", "x-rivet-error": f"{failure.group}.{failure.code}"}
+    return ResponseStart(status_of(failure.group, failure.code), headers, error_json(failure))
+
+
+_STOPPING = _answer(error("actor.stopping"))
+"""Tells a client of the streaming gateway that nothing ran and that it may try again."""
+_FAILED = _answer(RivetError("envoy", "fetch_failed", "actor fetch failed", metadata={}))
 
 
 @dataclass(slots=True)
@@ -92,7 +103,10 @@ class Requests:
             return
         found = self._placement.find(start.actor_id, start.actor_generation)
         if found is None:
-            self._nobody(outgoing, exact=exact or not self._placement.moved(start.actor_id))
+            if self._placement.moved(start.actor_id):
+                outgoing.send(_STOPPING if exact else _AGAIN)
+            else:
+                outgoing.send(_NOT_HERE)
             return
         body = RequestBody(outgoing, start.body, streamed=start.stream)
         response = Response(outgoing, streams=start.response_stream, max_payload=max_payload)
@@ -108,6 +122,12 @@ class Requests:
             log.warning("the engine sent more of a request than it had credit for")
             request.response.abort(AbortKind.INTERNAL_ERROR, "the request overran its window")
             self._cancel(request)
+
+    def cut(self, id: RequestId) -> None:
+        """The engine sends nothing more of a body, because we said so or because it cannot."""
+        request = self._running.get(id)
+        if request is not None:
+            request.body.cut()
 
     def credit(self, id: RequestId, update: ResponseBodyWindowUpdate) -> None:
         """The client took a part of a response."""
@@ -126,7 +146,6 @@ class Requests:
 
     def _cancel(self, request: _Request) -> None:
         request.outgoing.end()
-        request.response.release()
         del self._running[request.id]
         if request.task is not None:
             request.task.cancel()
@@ -148,7 +167,7 @@ class Requests:
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
-                self._refuse(request)
+                self._interrupt(request)
                 raise
             self._fail(request)  # the handler awaited something that was cancelled
         except RivetError as failure:
@@ -165,32 +184,29 @@ class Requests:
             if request.response.answer is not None:
                 self._answers.keep(request.id, request.response.answer)
 
-    def _nobody(self, outgoing: Outgoing, *, exact: bool) -> None:
-        """The default gateway delivers an aborted request to whichever generation comes next."""
-        if exact:
-            outgoing.send(_NOT_HERE)
-        else:
-            outgoing.send(ResponseAbort(AbortReason(AbortKind.INTERNAL_ERROR, "the actor has stopped")))
-
     def _refuse(self, request: _Request) -> None:
+        """Nothing of it ran. The default gateway takes it to the next generation, or else the client can."""
         request.body.cancel()
+        request.outgoing.send(_STOPPING if request.exact else _AGAIN)
+        request.outgoing.end()
+
+    def _interrupt(self, request: _Request) -> None:
+        """It ran in part. The default gateway takes it to the next generation all the same."""
         if request.exact and request.response.undecided:
-            self._nobody(request.outgoing, exact=True)
-            request.outgoing.end()
+            self._reject(request, error("actor.aborted"))
         else:
-            request.response.abort(AbortKind.INTERNAL_ERROR, "the actor has stopped")
+            request.body.cancel()
+            request.response.abort(AbortKind.INTERNAL_ERROR, _STOPPED)
 
     def _reject(self, request: _Request, failure: RivetError) -> None:
-        seen = masked(failure)
-        headers = {"content-type": "application/json", "x-rivet-error": f"{seen.group}.{seen.code}"}
-        self._give_up(request, status_of(seen.group, seen.code), headers, error_json(seen))
+        self._give_up(request, _answer(masked(failure)))
 
     def _fail(self, request: _Request) -> None:
-        self._give_up(request, 500, _FAILED_HEADERS, _FAILED)
+        self._give_up(request, _FAILED)
 
-    def _give_up(self, request: _Request, status: int, headers: dict[str, str], body: bytes) -> None:
+    def _give_up(self, request: _Request, answer: ResponseStart) -> None:
         request.body.cancel()
         if request.response.undecided:
-            request.response.whole(status, headers, body)
+            request.response.whole(answer.status, answer.headers, answer.body or b"")
         else:
             request.response.abort(AbortKind.HANDLER_ERROR, "the handler failed")

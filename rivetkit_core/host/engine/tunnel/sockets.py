@@ -18,8 +18,10 @@ from rivetkit_core.host.engine.tunnel.indices import Outgoing, Send
 from rivetkit_core.host.engine.tunnel.placement import Placement, generation_of
 from rivetkit_core.host.engine.tunnel.socket import TunnelSocket
 from rivetkit_core.host.engine.tunnel.tasks import TunnelTasks
+from rivetkit_core.host.engine.tunnel.waiting import Waiting
 from rivetkit_core.wire import subprotocols
 from rivetkit_core.wire.envoy.messages import (
+    EngineWebSocketClose,
     EngineWebSocketOpen,
     HostWebSocketClose,
     RequestId,
@@ -64,6 +66,7 @@ class Sockets:
         self._tasks = tasks
         self._can_hibernate = can_hibernate
         self._open: dict[RequestId, TunnelSocket] = {}
+        self._waiting = Waiting()
 
     def open(self, id: RequestId, index: int, opened: EngineWebSocketOpen, max_payload: int) -> None:
         """A client connected, or the engine opens a websocket once more."""
@@ -101,17 +104,30 @@ class Sockets:
         socket = self._open.get(id)
         if socket is not None:
             socket.arrive(index, message)
+        else:
+            self._waiting.take(id, index, message)
 
-    def closed(self, id: RequestId) -> None:
+    def closed(self, id: RequestId, index: int, closing: EngineWebSocketClose) -> None:
         """A client closed its websocket, or the engine confirms that we did."""
         socket = self._open.get(id)
         if socket is not None:
             socket.gone()
+        else:
+            self._waiting.take(id, index, closing)
 
     def close_all(self, code: int, reason: str) -> None:
         """Close every websocket."""
         for socket in tuple(self._open.values()):
             socket.end(code, reason)
+
+    def expect(self, listed: Sequence[RequestId]) -> None:
+        """An actor is starting whose clients the engine kept: hold what they say until ``restore``."""
+        self._waiting.expect(listed)
+
+    def give_up(self, listed: Sequence[RequestId]) -> None:
+        """The actor did not start: forget what its clients said; the engine has kept it."""
+        for id in listed:
+            self._waiting.release(id)
 
     def restore(
         self, listed: Sequence[RequestId], known: Mapping[RequestId, StoredSocket], max_payload: int
@@ -119,13 +135,21 @@ class Sockets:
         """Take up the websockets the engine kept for an actor; those nobody knows are closed."""
         attached: dict[RequestId, TunnelSocket] = {}
         for id in listed:
+            early = self._waiting.release(id)
             stored = known.get(id)
             if stored is None:
                 closing = HostWebSocketClose(1000, "ws.meta_not_found_during_restore")
                 Outgoing(id, self._send).send(closing)
                 continue
             outgoing = Outgoing(id, self._send, index=stored.next_index)
-            attached[id] = self._add(id, outgoing, stored.received_index, max_payload, can_hibernate=True)
+            socket = self._add(id, outgoing, stored.received_index, max_payload, can_hibernate=True)
+            attached[id] = socket
+            for index, message in early:
+                match message:
+                    case WebSocketMessage():
+                        socket.arrive(index, message)
+                    case EngineWebSocketClose():
+                        socket.gone()
         return Restored(attached, tuple(id for id in known if id not in attached))
 
     def _add(

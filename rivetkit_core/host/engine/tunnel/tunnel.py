@@ -86,11 +86,22 @@ class Tunnel:
         self._placement.ended(actor_id)
         await self._tasks.end((actor_id, generation))
 
+    def expect(self, listed: Sequence[RequestId]) -> None:
+        """Hold messages of hibernating websockets until their starting actor calls ``restore``.
+
+        Call it with the start command; ``give_up`` takes it back when the start fails.
+        """
+        self._sockets.expect(listed)
+
+    def give_up(self, listed: Sequence[RequestId]) -> None:
+        """Forget what ``expect`` held. The engine delivers it again to the next generation."""
+        self._sockets.give_up(listed)
+
     def restore(self, listed: Sequence[RequestId], known: Mapping[RequestId, StoredSocket]) -> Restored:
-        """Take up hibernating websockets when their actor starts.
+        """Take up hibernating websockets when their actor starts. The caller serves and ends them.
 
         Args:
-            listed: What the engine believes to be connected.
+            listed: What the engine believes to be connected; unknown ones are closed.
             known: What the actor stored about its websockets.
         """
         return self._sockets.restore(listed, known, self.max_payload)
@@ -114,10 +125,10 @@ class Tunnel:
             case ResponseBodyWindowUpdate() as update:
                 self._requests.credit(id, update)
             case RequestBodyCancel():
-                pass  # confirms our own
+                self._requests.cut(id)
             case EngineWebSocketOpen() as opened:
                 self._sockets.open(id, index, opened, self.max_payload)
             case WebSocketMessage() as frame:
                 self._sockets.message(id, index, frame)
-            case EngineWebSocketClose():
-                self._sockets.closed(id)
+            case EngineWebSocketClose() as closing:
+                self._sockets.closed(id, index, closing)

@@ -12,10 +12,10 @@ from rivetkit import Actor, Event, action, actor
 from rivetkit._compiler import compile_actor
 from rivetkit_core.clock import SystemClock
 from rivetkit_core.entropy import SeededEntropy
-from rivetkit_core.host.embedded.gateway.asgi import Scope
 from rivetkit_core.host.embedded.host import EmbeddedHost
 from rivetkit_core.host.embedded.store import SqliteStore
 from rivetkit_core.host.embedded.store_port import HostStore
+from rivetkit_core.host.web.asgi import Scope
 from rivetkit_core.testing import MemoryStore
 
 

@@ -15,10 +15,10 @@ from rivetkit_core.clock import SystemClock
 from rivetkit_core.entropy import SeededEntropy
 from rivetkit_core.errors import RivetError, StorageError
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
-from rivetkit_core.host.embedded.gateway.asgi import Message
 from rivetkit_core.host.embedded.host import EmbeddedHost
 from rivetkit_core.host.embedded.store_port import ActorRow
 from rivetkit_core.host.port import ActorKey, ActorStorage, ById, ByKey
+from rivetkit_core.host.web.asgi import Message
 from rivetkit_core.testing import MemoryStore
 from rivetkit_core.wire import cbor
 from tests.unit.actor.scripted import Script, Scripted, failure_of

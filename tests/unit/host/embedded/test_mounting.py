@@ -16,8 +16,8 @@ from websockets.typing import Subprotocol
 from rivetkit import Registry
 from rivetkit_core.errors import StorageError
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
-from rivetkit_core.host.embedded.gateway.asgi import AsgiApp, Message, Receive, Scope, Send
-from rivetkit_core.host.embedded.server import Address, bind, serve
+from rivetkit_core.host.web.asgi import AsgiApp, Message, Receive, Scope, Send
+from rivetkit_core.host.web.server import Address, bind, serve
 from rivetkit_core.testing import MemoryStore
 from tests.unit.host.embedded.fakes import Note, new_host, open_host
 

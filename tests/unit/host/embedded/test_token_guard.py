@@ -11,8 +11,8 @@ import pytest
 
 from rivetkit_core.errors import RivetError
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
-from rivetkit_core.host.embedded.gateway.asgi import Message, read_head
 from rivetkit_core.host.embedded.gateway.auth import TokenGuard, header_tokens
+from rivetkit_core.host.web.asgi import Message, read_head
 from tests.unit.host.embedded.fakes import http_scope, open_host
 
 TOKEN = "geheim ß/1"

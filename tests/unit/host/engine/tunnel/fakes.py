@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
@@ -136,7 +137,9 @@ async def engine_of(
     try:
         yield engine
     finally:
-        await engine.tunnel.close()
+        closing = asyncio.create_task(engine.tunnel.close())
+        await world.clock.advance(10)  # what still runs is cancelled
+        await closing
 
 
 def action(

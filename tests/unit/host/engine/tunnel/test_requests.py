@@ -30,6 +30,10 @@ async def count(instance: Scripted, _args: list[object]) -> object:
     return instance.state
 
 
+def error_of(answer: ResponseStart) -> str | None:
+    return answer.headers.get("x-rivet-error")
+
+
 async def test_an_action_is_answered_once() -> None:
     async with engine_of(World(Script(actions={"echo": echo}))) as engine:
         await engine.give(1, action("echo", 1, "two"))
@@ -99,7 +103,7 @@ async def test_a_bug_in_the_handler_is_an_answer_without_its_text(caplog: pytest
         await engine.give(1, get("/"))
         answer = engine.answer(1)
         assert answer.status == 500
-        assert answer.headers["x-rivet-error"] == "envoy.fetch_failed"
+        assert error_of(answer) == "envoy.fetch_failed"
         assert json.loads(answer.body or b"") == {
             "group": "envoy",
             "code": "fetch_failed",
@@ -157,10 +161,24 @@ async def test_a_stopping_actor_leaves_a_request_to_the_next_generation() -> Non
         assert isinstance(refusal, ResponseAbort)
         assert refusal.reason.kind is AbortKind.INTERNAL_ERROR
         await engine.give(3, action("count", generation=1))
-        assert engine.answer(3).status == 503
+        assert (engine.answer(3).status, error_of(engine.answer(3))) == (503, "actor.stopping")
         release.set()
         await stopping
         assert output(engine.answer(1)) == "done"
+
+
+async def test_no_handler_runs_for_a_stopped_actor() -> None:
+    served: list[str] = []
+
+    async def note(_actor: ActorTask, exchange: HttpExchange) -> None:
+        served.append(exchange.path)
+        await exchange.respond(200, {})
+
+    async with engine_of(World(Script()), handler=note) as engine:
+        await engine.actors[0].stop(StopKind.SLEEP)
+        await engine.give(1, get("/"))
+        assert served == []
+        assert isinstance(engine.about(1)[0], ResponseAbort)
 
 
 async def test_an_actor_that_is_being_destroyed_says_so() -> None:
@@ -189,9 +207,11 @@ async def test_a_request_that_crosses_the_end_of_its_actor_is_delivered_again() 
         await engine.tunnel.actor_ended("actor1", 1)
         await engine.give(1, get("/health"))
         assert isinstance(engine.about(1)[0], ResponseAbort)
+        await engine.give(2, get("/health", generation=1))
+        assert error_of(engine.answer(2)) == "actor.stopping"
         await engine.clock.advance(31)
-        await engine.give(2, get("/health"))
-        assert engine.answer(2).status == 503
+        await engine.give(3, get("/health"))
+        assert error_of(engine.answer(3)) == "envoy.actor_not_found"
 
 
 async def test_the_end_of_a_generation_waits_for_its_requests() -> None:
@@ -222,7 +242,7 @@ async def test_a_request_that_outstays_its_generation_is_given_back() -> None:
         await engine.clock.advance(1)
         await ending
         assert isinstance(engine.about(1)[0], ResponseAbort)
-        assert engine.answer(2).status == 503
+        assert error_of(engine.answer(2)) == "actor.aborted"
 
 
 async def test_a_request_delivered_twice_runs_once() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rivetkit_core.host.embedded.gateway.asgi import read_head
+from rivetkit_core.host.web.asgi import read_head
 from tests.unit.host.embedded.fakes import http_scope
 
 

@@ -17,9 +17,9 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
-from rivetkit_core.host.embedded.gateway.asgi import AsgiApp
-from rivetkit_core.host.embedded.http_protocol import MAX_HEAD
-from rivetkit_core.host.embedded.server import Address, ServeError, bind, serve
+from rivetkit_core.host.web.asgi import AsgiApp
+from rivetkit_core.host.web.http_protocol import MAX_HEAD
+from rivetkit_core.host.web.server import Address, ServeError, bind, serve
 from tests.unit.host.embedded.fakes import new_host
 
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import uvicorn
 import websockets.http11
 
-from rivetkit_core.host.embedded.gateway.asgi import AsgiApp
-from rivetkit_core.host.embedded.http_protocol import BoundedHttpProtocol
+from rivetkit_core.host.web.asgi import AsgiApp
+from rivetkit_core.host.web.http_protocol import BoundedHttpProtocol
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -173,6 +173,27 @@ async def serve(
                 server.should_exit = True
                 server.force_exit = give_up.is_set()
                 await _unless(give_up, lambda: serving)
+
+
+async def stay(
+    *,
+    finish: Callable[[], Awaitable[None]],
+    handle_signals: bool = True,
+    on_ready: Callable[[], None] | None = None,
+) -> None:
+    """Like ``serve``, without a server: wait for a signal or cancellation, then await ``finish``.
+
+    Raises:
+        ServeError: A second signal came before ``finish`` was done.
+    """
+    stop, give_up = asyncio.Event(), asyncio.Event()
+    async with _signals(stop, give_up) if handle_signals else contextlib.nullcontext():
+        try:
+            if on_ready is not None:
+                on_ready()
+            await stop.wait()
+        finally:
+            await _unless(give_up, finish)
 
 
 async def _unless(give_up: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:

@@ -5,7 +5,7 @@ The gateway's own protection is its token and the loopback address it binds by d
 
 from __future__ import annotations
 
-from rivetkit_core.host.embedded.gateway.asgi import Head, Headers
+from rivetkit_core.host.web.asgi import Head, Headers
 
 
 def gateway_preflight(head: Head) -> Headers:

@@ -1,0 +1,168 @@
+"""Where the actors of a registry run: chosen by an argument or the environment, in one place.
+
+embedded    this process, with a SQLite file: when nothing is said
+engine      a Rivet Engine: ``RIVET_ENDPOINT``, or an URL in code
+local       a Rivet Engine that this process starts, for development: ``RIVET_RUN_ENGINE=1``, or "local"
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Protocol
+
+from rivetkit.client import Client
+from rivetkit.client._endpoint import Settings
+from rivetkit.client._transport_http import HttpAccess
+from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.clock import Clock
+from rivetkit_core.config import ConfigError
+from rivetkit_core.entropy import Entropy
+from rivetkit_core.host.embedded.gateway.app import GatewayApp
+from rivetkit_core.host.embedded.host import EmbeddedHost
+from rivetkit_core.host.embedded.store import SqliteStore
+from rivetkit_core.host.engine.environment import EngineEnvironment
+from rivetkit_core.host.engine.front import FrontApp
+from rivetkit_core.host.engine.host import EngineHost
+from rivetkit_core.host.engine.managed import managed_engine
+from rivetkit_core.host.engine.settings import EngineSettings, read_settings
+from rivetkit_core.host.port import ActorAccess
+from rivetkit_core.host.web.asgi import AsgiApp
+
+MEMORY = ":memory:"
+"""As ``data_dir``: keep nothing on disk."""
+
+EMBEDDED_PORT = 6420
+
+Synchronous = Literal["normal", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedOptions:
+    """What only the embedded host needs."""
+
+    data_dir: str | Path
+    namespace: str
+    token: str | None
+    synchronous: Synchronous
+
+
+class Host(Protocol):
+    """What a registry needs of the place its actors run in."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+    @property
+    def access(self) -> ActorAccess: ...
+
+    async def open(self) -> None:
+        """Take up work.
+
+        Raises:
+            RivetError: It cannot; the message says what to do.
+        """
+        ...
+
+    async def close(self) -> int:
+        """Finish, save and stop; returns how many actors could not save their last changes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """A host, and how it shows itself.
+
+    Attributes:
+        app: Its ASGI application, with a fallback for paths that are not its own.
+        where: In words, given the URL that this process listens on.
+        port: Where it listens unless told.
+        listens: Whether nobody can reach its actors without a server in this process.
+        endpoint: Where clients connect if this process does not listen.
+        guarded: Whether a stranger who can connect is stopped by something.
+    """
+
+    host: Host
+    app: Callable[[AsgiApp | None], AsgiApp]
+    where: Callable[[str], str]
+    port: int
+    listens: bool
+    endpoint: str
+    guarded: bool
+
+
+def choose_engine(engine: str | None, environ: Mapping[str, str]) -> EngineSettings | None:
+    """The engine to use, or None for the embedded host.
+
+    Raises:
+        ConfigError: A variable or the argument is not valid.
+    """
+    if engine == "embedded":
+        return None
+    if engine == "local":
+        return replace(read_settings({**environ, "RIVET_RUN_ENGINE": "1"}), auto_install=True)
+    if engine is not None:
+        if not engine.startswith(("http://", "https://")):
+            raise ConfigError(f'engine is {engine!r}; it is a URL, "local" or "embedded"')
+        return read_settings({**environ, "RIVET_ENDPOINT": engine})
+    settings = read_settings(environ)
+    wanted = environ.get("RIVET_ENDPOINT") or settings.spawn == "always" or settings.mode == "serverless"
+    return settings if wanted else None
+
+
+def embedded_hosting(
+    factories: Iterable[ActorFactory], options: EmbeddedOptions, *, clock: Clock, entropy: Entropy
+) -> Hosting:
+    """Actors in this process."""
+    path = None if str(options.data_dir) == MEMORY else Path(options.data_dir)
+    host = EmbeddedHost(
+        factories,
+        store=SqliteStore(path, full_sync=options.synchronous == "full"),
+        clock=clock,
+        entropy=entropy,
+        namespace=options.namespace,
+        expose_errors=os.environ.get("RIVET_EXPOSE_ERRORS") == "1",
+    )
+    return Hosting(
+        host=host,
+        app=lambda fallback: GatewayApp(host, token=options.token, fallback=fallback),
+        where=lambda url: f"on {url}, data in {options.data_dir}",
+        port=EMBEDDED_PORT,
+        listens=True,
+        endpoint="",
+        guarded=options.token is not None,
+    )
+
+
+def engine_hosting(
+    factories: Iterable[ActorFactory], settings: EngineSettings, *, clock: Clock, entropy: Entropy
+) -> Hosting:
+    """Actors that an engine places on this process."""
+    spawns = settings.spawn == "always"
+    process = managed_engine(settings, clock=clock, entropy=entropy) if spawns else None
+    client = Settings.read(settings.endpoint, settings.namespace, settings.token, settings.pool, "bare", None)
+    host = EngineHost(
+        factories,
+        environment=EngineEnvironment(settings, clock=clock, entropy=entropy, process=process),
+        access=HttpAccess(client, clock=clock, entropy=entropy),
+        clock=clock,
+        entropy=entropy,
+        expose_errors=settings.expose_errors,
+    )
+    engine = f"on the engine at {settings.endpoint}, namespace {settings.namespace}, pool {settings.pool}"
+    return Hosting(
+        host=host,
+        app=lambda fallback: FrontApp(host, settings, fallback=fallback),
+        where=lambda url: engine if url == settings.endpoint else f"{engine}; listening on {url}",
+        port=settings.port,
+        listens=False,
+        endpoint=settings.endpoint,
+        guarded=True,
+    )
+
+
+def local_client(access: ActorAccess) -> Client:
+    """A client over a host's own access."""
+    return Client(transport=access)
