@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from rivetkit_core.host.embedded.store import SqliteStore
-from rivetkit_core.host.embedded.store_port import HostStore
-from rivetkit_core.testing import MemoryStore
 from tests.contract.actors import Probe, current
 from tests.contract.client import RawClient
-from tests.contract.serving import Embedded, Engine, Serving
-from tests.engines import RunningEngine
-
-
-def _sqlite(request: pytest.FixtureRequest) -> Serving:
-    directory: Path = request.getfixturevalue("tmp_path")
-    return Embedded(lambda: SqliteStore(directory / "data"))
-
-
-def _memory(_request: pytest.FixtureRequest) -> Serving:
-    store: HostStore = MemoryStore()
-    return Embedded(lambda: store)
-
-
-def _engine(request: pytest.FixtureRequest) -> Serving:
-    running: RunningEngine = request.getfixturevalue("engine")
-    return Engine(running)
-
-
-EMBEDDED = [
-    pytest.param(_sqlite, id="embedded-sqlite"),
-    pytest.param(_memory, id="embedded-memory"),
-]
-HOSTS = [*EMBEDDED, pytest.param(_engine, id="engine", marks=pytest.mark.engine)]
+from tests.contract.hosts import DIFFERENCES, HOSTS, Differences, Make
+from tests.contract.serving import Serving
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +22,7 @@ def probe() -> Iterator[Probe]:
 
 @pytest.fixture(params=HOSTS)
 async def host(request: pytest.FixtureRequest, probe: Probe) -> AsyncIterator[Serving]:
-    make: Callable[[pytest.FixtureRequest], Serving] = request.param
+    make: Make = request.param
     serving = make(request)
     await serving.start()
     yield serving
@@ -59,3 +33,8 @@ async def host(request: pytest.FixtureRequest, probe: Probe) -> AsyncIterator[Se
 @pytest.fixture
 def client(host: Serving) -> RawClient:
     return host.client
+
+
+@pytest.fixture
+def differences(host: Serving) -> Differences:
+    return DIFFERENCES[type(host)]

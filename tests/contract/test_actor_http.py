@@ -17,6 +17,7 @@ from tests.contract.client import (
     error_of,
     gateway_error,
 )
+from tests.contract.hosts import UNKNOWN_ID, embedded_only
 
 # --- routes of an actor -------------------------------------------------------------------------------
 
@@ -69,6 +70,7 @@ async def test_an_action_name_that_is_not_utf_8_is_a_bad_request(client: RawClie
     assert (answer.status_code, actor_error(answer, Encoding.JSON).code) == (400, "invalid")
 
 
+@embedded_only("routes of our server, not of actors")
 async def test_head_has_the_headers_of_get_and_no_body(client: RawClient) -> None:
     for path in ("/", "/health", "/metadata"):
         answer = await client.http.head(path)
@@ -169,7 +171,7 @@ async def test_a_preflight_of_the_header_form_is_answered(client: RawClient) -> 
     assert answer.status_code == 204
 
 
-@pytest.mark.parametrize("segment", ["unknown", "counter"])
+@pytest.mark.parametrize("segment", [UNKNOWN_ID, "counter"])
 async def test_gateway_answers_and_errors_carry_cors_headers(client: RawClient, segment: str) -> None:
     target = by_key("counter", "a") if segment == "counter" else by_id(segment)
     answer = await client.http.get(client.url(target, "/health"), headers=_ORIGIN)
@@ -188,6 +190,7 @@ async def test_a_manager_preflight_echoes_what_was_asked(client: RawClient) -> N
     assert answer.headers["access-control-allow-headers"] == "x-rivet-encoding,content-type"
 
 
+@embedded_only("how our manager API answers other origins; the engine's is the same for all")
 @pytest.mark.parametrize(
     "path", ["/actors?namespace=NAMESPACE&name=counter", "/actors", "/metadata", "/nowhere"]
 )
@@ -200,6 +203,7 @@ async def test_manager_answers_echo_the_origin_with_credentials(client: RawClien
 # --- metadata -----------------------------------------------------------------------------------------
 
 
+@embedded_only("routes of our server, not of actors")
 async def test_metadata_says_what_clients_need_to_connect(client: RawClient) -> None:
     body = (await client.http.get("/metadata", params=client.scope)).json()
     assert body["runtime"] == "rivetkit"
@@ -210,6 +214,7 @@ async def test_metadata_says_what_clients_need_to_connect(client: RawClient) -> 
     assert "clientEndpoint" not in body
 
 
+@embedded_only("routes of our server, not of actors")
 async def test_health_and_the_banner(client: RawClient) -> None:
     health = (await client.http.get("/health")).json()
     assert (health["runtime"], health["status"]) == ("rivetkit", "ok")
@@ -306,13 +311,26 @@ async def test_a_body_that_is_not_an_action_is_a_bad_request(client: RawClient, 
     ("header", "expected"),
     [
         (b'{"a":["x",1]}', {"a": ["x", 1]}),
-        ('"ключ"'.encode(), "ключ"),
-        ('"ä"'.encode("latin-1"), "ä"),
         (b'"\\u0444"', "ф"),
         (b"null", None),
     ],
 )
 async def test_connection_parameters_travel_in_a_header(
+    client: RawClient, header: bytes, expected: object
+) -> None:
+    answer = await client.http.post(
+        client.url(by_key("counter", "a"), "/action/params"),
+        json={},
+        headers={b"x-rivet-conn-params": header},
+    )
+    assert answer.json() == {"output": expected}
+
+
+@embedded_only("the engine drops headers that are not ASCII")
+@pytest.mark.parametrize(
+    ("header", "expected"), [('"ключ"'.encode(), "ключ"), ('"ä"'.encode("latin-1"), "ä")]
+)
+async def test_connection_parameters_may_be_utf_8_or_latin_1(
     client: RawClient, header: bytes, expected: object
 ) -> None:
     answer = await client.http.post(
@@ -337,6 +355,9 @@ async def test_a_refused_connection_answers_with_the_hooks_error(client: RawClie
 
 
 # --- limits -------------------------------------------------------------------------------------------
+
+
+TOO_LONG = b" " * (20 * 1024 * 1024 + 1)
 
 
 async def _chunks(body: bytes, size: int = 1 << 20) -> AsyncIterator[bytes]:
@@ -368,11 +389,17 @@ async def test_an_answer_over_1_mib_is_refused(client: RawClient) -> None:
     assert (answer.status_code, error_of(answer)) == (400, "message.outgoing_too_long")
 
 
-@pytest.mark.parametrize("chunked", [False, True])
-async def test_a_body_over_20_mib_is_refused(client: RawClient, chunked: bool) -> None:
-    body = b" " * (20 * 1024 * 1024 + 1)
+async def test_a_body_over_20_mib_is_refused(client: RawClient) -> None:
     url = client.url(by_key("counter", "a"), "/action/get")
-    answer = await client.http.post(url, content=_chunks(body) if chunked else body)
+    answer = await client.http.post(url, content=_chunks(TOO_LONG))
+    assert gateway_error(answer) == (413, "guard.invalid_request_body")
+    assert await client.call(by_key("counter", "a"), "get") == 0
+
+
+@embedded_only("the engine breaks the connection off when the length is known beforehand")
+async def test_a_body_that_says_it_is_over_20_mib_is_refused(client: RawClient) -> None:
+    url = client.url(by_key("counter", "a"), "/action/get")
+    answer = await client.http.post(url, content=TOO_LONG)
     assert gateway_error(answer) == (413, "guard.invalid_request_body")
     assert await client.call(by_key("counter", "a"), "get") == 0
 

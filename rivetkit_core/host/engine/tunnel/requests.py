@@ -44,10 +44,11 @@ from rivetkit_core.wire.envoy.messages import (
 log = logging.getLogger("rivetkit.tunnel")
 
 _ABORTED_SECONDS = 30.0
+# The header is what engines know; the body is what makes every client ask again.
 _NOT_HERE = ResponseStart(
     503,
-    {"content-type": "text/plain; charset=utf-8", "x-rivet-error": "envoy.actor_not_found"},
-    b"Actor not found",
+    {"content-type": "application/json", "x-rivet-error": "envoy.actor_not_found"},
+    error_json(error("actor.stopping")),
 )
 _STOPPED = "the actor has stopped"
 _AGAIN = ResponseAbort(AbortReason(AbortKind.INTERNAL_ERROR, _STOPPED))

@@ -78,12 +78,14 @@ async def test_connection_parameters_outside_latin_1_arrive() -> None:
     assert b"\xe2\x98\x83" in seen[0]
 
 
-async def test_an_unknown_actor_is_said_to_be_absent() -> None:
+async def test_an_absent_actor_is_worth_another_call() -> None:
     async with engine_of(World(Script())) as engine:
         engine.actors.clear()
         await engine.give(1, get("/health"))
         answer = engine.answer(1)
-        assert (answer.status, answer.body) == (503, b"Actor not found")
+        assert answer.status == 503
+        failure = json.loads(answer.body or b"")
+        assert (failure["group"], failure["code"]) == ("actor", "stopping")
         assert answer.headers["x-rivet-error"] == "envoy.actor_not_found"
 
 
