@@ -47,7 +47,7 @@ DIFFERENCES = {
     Engine: Differences(
         malformed_id=(500, "core.internal_error"),
         no_route="guard.websocket_not_supported",
-        call_during_destroy=(500, "actor.destroying"),
+        call_during_destroy=(503, "actor.destroying"),
         start_failure_is_a_message=True,
     ),
 }
