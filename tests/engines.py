@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -69,6 +70,12 @@ class RunningEngine:
             for pool in pools or ("default",):
                 await api.ensure_pool(pool)
         return name
+
+    async def clear(self, namespace: str, *names: str) -> None:
+        """Destroy the actors of these names; without a host the engine would try to place them for ever."""
+        async with self.api(namespace) as api:
+            listed = await asyncio.gather(*(api.list_actors(name) for name in names))
+            await asyncio.gather(*(api.delete_actor(actor.actor_id) for page in listed for actor in page))
 
 
 @contextlib.asynccontextmanager

@@ -161,9 +161,6 @@ class Engine:
         await self.start()
 
     async def leave(self) -> None:
-        """Destroy the actors first: the engine would look for another host for them, again and again."""
-        async with self._engine.api(self.client.namespace) as api:
-            listed = await asyncio.gather(*(api.list_actors(name) for name in NAMES))
-            await asyncio.gather(*(api.delete_actor(actor.actor_id) for page in listed for actor in page))
+        await self._engine.clear(self.client.namespace, *NAMES)
         await self.stop()
         await self._http.aclose()
