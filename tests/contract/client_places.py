@@ -53,11 +53,10 @@ class OnEngine:
     async def serving(self) -> AsyncGenerator[tuple[Registry, str]]:
         if self._namespace is None:
             self._namespace = await self._engine.fresh_namespace()
-        endpoint = self._engine.endpoint.replace("://", f"://{self._namespace}@")
+        endpoint = self._engine.endpoint_of(self._namespace)
         registry = Registry(Room, engine=endpoint)
         async with _served(registry, None):
-            async with self._engine.api(self._namespace) as api:
-                await api.wait_for_pool("default")
+            await self._engine.wait_for_pool(self._namespace)
             yield registry, endpoint
 
     async def leave(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class Differences:
     start_failure_is_a_message: bool
 
 
-DIFFERENCES = {
+DIFFERENCES: Mapping[type[Serving], Differences] = {
     Embedded: Differences(
         malformed_id=(404, "actor.not_found"),
         no_route="guard.no_route",

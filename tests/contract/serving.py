@@ -144,8 +144,7 @@ class Engine:
             linger=_LINGER,
         )
         await self._host.open()
-        async with self._engine.api(settings.namespace) as api:
-            await api.wait_for_pool(settings.pool)
+        await self._engine.wait_for_pool(settings.namespace)
 
     def begin_stop(self) -> asyncio.Task[None]:
         return asyncio.create_task(self.stop())
