@@ -1,4 +1,4 @@
-"""One server on each host for all tests, and one stock TypeScript client for each encoding and module.
+"""One server for all tests, and one stock TypeScript client for each encoding and module.
 
 Starting Node takes longer than most tests do, so the event loop and the clients live as long as a module.
 Tests stay apart by using keys of their own.
@@ -6,15 +6,12 @@ Tests stay apart by using keys of their own.
 
 from __future__ import annotations
 
-import contextlib
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import get_args
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 
-from tests.engines import RunningEngine
 from tests.interop.driver import Encoding, TypescriptClient
 from tests.interop.server import ServerProcess
 
@@ -24,29 +21,10 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-HOSTS = ["embedded", pytest.param("engine", marks=pytest.mark.engine)]
-
-
-@pytest.fixture(scope="session", params=HOSTS)
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ServerProcess]:
-    if request.param == "embedded":
-        with ServerProcess.embedded(tmp_path_factory.mktemp("rivetkit")) as process:
-            yield process
-    else:
-        with _on_engine(request.getfixturevalue("engine")) as process:
-            yield process
-
-
-@contextlib.contextmanager
-def _on_engine(engine: RunningEngine) -> Iterator[ServerProcess]:
-    with start_blocking_portal() as portal:
-        namespace = portal.call(engine.fresh_namespace)
-        with ServerProcess.on_engine(engine.endpoint_of(namespace)) as process:
-            portal.call(engine.wait_for_pool, namespace)
-            yield process
-            portal.call(engine.clear, namespace, "echo", "counter", "room")
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("rivetkit")) as process:
+        yield process
 
 
 @pytest.fixture

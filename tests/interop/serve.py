@@ -1,8 +1,6 @@
-"""Serves the actors of ``app.py``: ``python -m tests.interop.serve --ready-fd F``, and where.
+"""Serves the actors of ``app.py``: ``python -m tests.interop.serve --port N --data-dir D --ready-fd F``.
 
-``--port N --data-dir D`` is the embedded host; ``--engine URL`` is an engine.
-
-Writes one byte to the file descriptor ``F`` once it takes up work. SIGTERM stops it.
+Writes one byte to the file descriptor ``F`` once the port accepts connections. SIGTERM stops it.
 """
 
 from __future__ import annotations
@@ -19,9 +17,8 @@ from tests.interop.server import HOST
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int)
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--engine", default="embedded")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--ready-fd", type=int, required=True)
     options = parser.parse_args()
 
@@ -29,7 +26,7 @@ def main() -> None:
         os.write(options.ready_fd, b"1")
         os.close(options.ready_fd)
 
-    registry = Registry(*ACTORS, data_dir=options.data_dir, engine=options.engine)
+    registry = Registry(*ACTORS, data_dir=options.data_dir)
     serving = registry.serve(host=HOST, port=options.port, handle_signals=True, on_ready=announce)
     asyncio.run(serving)
 

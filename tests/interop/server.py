@@ -21,26 +21,15 @@ _CHUNK = 65_536
 
 
 class ServerProcess:
-    """``tests.interop.serve`` in a process. Blocking: a context manager for fixtures and threads.
+    """``tests.interop.serve`` in a process. Blocking: a context manager for fixtures and threads."""
 
-    Attributes:
-        endpoint: What clients connect to.
-    """
+    def __init__(self, data_dir: Path) -> None:
+        self.port = _free_port()
+        self._data_dir = data_dir
 
-    def __init__(self, endpoint: str, *options: str) -> None:
-        self.endpoint = endpoint
-        self._options = options
-
-    @classmethod
-    def embedded(cls, data_dir: Path) -> Self:
-        """Actors in the process, with data that outlives it."""
-        port = _free_port()
-        return cls(f"http://{HOST}:{port}", "--port", str(port), "--data-dir", str(data_dir))
-
-    @classmethod
-    def on_engine(cls, endpoint: str) -> Self:
-        """Actors that an engine places on the process."""
-        return cls(endpoint, "--engine", endpoint)
+    @property
+    def endpoint(self) -> str:
+        return f"http://{HOST}:{self.port}"
 
     def __enter__(self) -> Self:
         self.start()
@@ -52,14 +41,14 @@ class ServerProcess:
         self.stop()
 
     def start(self) -> None:
-        """Start and wait until it takes up work.
+        """Start and wait until the port accepts connections.
 
         Raises:
             RuntimeError: It ended, or did not get there in time; its standard error says why.
         """
         ready, signal_ready = os.pipe()
-        command = [sys.executable, "-m", "tests.interop.serve", "--ready-fd", str(signal_ready)]
-        command += self._options
+        command = [sys.executable, "-m", "tests.interop.serve", "--port", str(self.port)]
+        command += ["--data-dir", str(self._data_dir), "--ready-fd", str(signal_ready)]
         self._process = subprocess.Popen(command, cwd=_ROOT, pass_fds=(signal_ready,))
         os.close(signal_ready)
         try:
@@ -93,8 +82,8 @@ class Front:
     under it needs something that keeps listening.
     """
 
-    def __init__(self, endpoint: str) -> None:
-        self._port = int(endpoint.rpartition(":")[2])
+    def __init__(self, port: int) -> None:
+        self._port = port
         self._up = asyncio.Event()
         self._up.set()
         self._links: set[asyncio.Task[None]] = set()

@@ -19,13 +19,13 @@ pytestmark = pytest.mark.interop
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[ServerProcess]:
-    with ServerProcess.embedded(tmp_path) as process:
+    with ServerProcess(tmp_path) as process:
         yield process
 
 
 @pytest.fixture
 async def front(own_server: ServerProcess) -> AsyncIterator[Front]:
-    async with Front(own_server.endpoint) as running:
+    async with Front(own_server.port) as running:
         yield running
 
 
