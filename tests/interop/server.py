@@ -37,6 +37,10 @@ class Place:
     options: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
+    @property
+    def is_engine(self) -> bool:
+        return "RIVET_ENDPOINT" in self.environment
+
     @classmethod
     def embedded(cls, data_dir: Path) -> Place:
         """In the program itself."""
