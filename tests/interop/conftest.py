@@ -14,6 +14,7 @@ import pytest
 
 from tests.engine.running import RunningEngine, running_engine
 from tests.interop.driver import Encoding, TypescriptClient
+from tests.interop.runtime import PYTHON_POOL, TYPESCRIPT_POOL, Neighbours, typescript_runtime
 from tests.interop.server import Place, ServerProcess
 
 HOSTS = ["embedded", pytest.param("engine", marks=pytest.mark.engine)]
@@ -67,3 +68,26 @@ async def client(server: ServerProcess, encoding: Encoding) -> AsyncIterator[Typ
 def fresh() -> str:
     """A key that no other test uses."""
     return uuid.uuid4().hex
+
+
+@pytest.fixture(scope="session")
+async def namespace(engine: RunningEngine) -> Neighbours:
+    return Neighbours(engine.endpoint, await engine.fresh_namespace(PYTHON_POOL, TYPESCRIPT_POOL))
+
+
+@pytest.fixture(scope="session")
+def python_side(namespace: Neighbours) -> Iterator[None]:
+    with ServerProcess(namespace.place(PYTHON_POOL)):
+        yield
+
+
+@pytest.fixture(scope="session")
+async def typescript_side(namespace: Neighbours) -> AsyncIterator[None]:
+    async with typescript_runtime(namespace):
+        yield
+
+
+@pytest.fixture(scope="session")
+def neighbours(namespace: Neighbours, python_side: None, typescript_side: None) -> Neighbours:
+    """A namespace in which both runtimes serve."""
+    return namespace

@@ -48,9 +48,14 @@ class Place:
         return cls(f"http://{HOST}:{port}", options=("--port", str(port), "--data-dir", str(data_dir)))
 
     @classmethod
-    def on_engine(cls, endpoint: str, namespace: str) -> Place:
+    def on_engine(cls, endpoint: str, namespace: str, pool: str = "default") -> Place:
         """On an engine that runs."""
-        settings = {"RIVET_ENDPOINT": endpoint, "RIVET_NAMESPACE": namespace, "RIVETKIT_ENGINE_SPAWN": "never"}
+        settings = {
+            "RIVET_ENDPOINT": endpoint,
+            "RIVET_NAMESPACE": namespace,
+            "RIVET_POOL": pool,
+            "RIVETKIT_ENGINE_SPAWN": "never",
+        }
         return cls(endpoint, namespace, environment=settings)
 
 
