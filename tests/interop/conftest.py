@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 
-from tests.engine.running import RunningEngine, running_engine
+from tests.engines import RunningEngine
 from tests.interop.driver import Encoding, TypescriptClient
 from tests.interop.runtime import PYTHON_POOL, TYPESCRIPT_POOL, Neighbours, typescript_runtime
 from tests.interop.server import Place, ServerProcess
@@ -23,12 +23,6 @@ HOSTS = ["embedded", pytest.param("engine", marks=pytest.mark.engine)]
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(scope="session")
-async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningEngine]:
-    async with running_engine(tmp_path_factory.mktemp("engine")) as running:
-        yield running
 
 
 @pytest.fixture(scope="session")

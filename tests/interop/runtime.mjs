@@ -20,7 +20,11 @@ const GIFTS = {
   set: new Set([1, "two"]),
 };
 
+/** Stopping takes long if hundreds of actors are awake. */
+const options = { sleepTimeout: 2_000 };
+
 const tsEcho = actor({
+  options,
   actions: {
     echo: (c, value) => value,
     /** What JavaScript made of the arguments, in the notation of values.mjs. */
@@ -37,6 +41,7 @@ const tsEcho = actor({
 });
 
 const tsCounter = actor({
+  options,
   createState: (c, input) => ({ count: input?.start ?? 0 }),
   events: { changed: event(), moved: event() },
   actions: {
@@ -52,6 +57,7 @@ const tsCounter = actor({
 });
 
 const tsRoom = actor({
+  options,
   onBeforeConnect: (c, params) => {
     if (params?.name === "taken") {
       throw new UserError("choose another name", { code: "name_taken", metadata: { name: params.name } });
@@ -67,6 +73,7 @@ const tsRoom = actor({
 
 /** Calls other actors, of any runtime. */
 const tsRelay = actor({
+  options,
   actions: {
     forward: async (c, name, key, action, args) => c.client()[name].get(key).action({ name: action, args }),
     saw: async (c, name, key, action, args) =>

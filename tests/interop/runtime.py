@@ -1,4 +1,4 @@
-"""A stock TypeScript runtime beside our own, in one namespace of an engine. The Node side is ``runtime.mjs``."""
+"""A stock TypeScript runtime beside our own, in one namespace of an engine; its Node side is ``runtime.mjs``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rivetkit import Client
 from tests.harness.node import NodeProcess
+from tests.interop.driver import Encoding
 from tests.interop.server import Place
 
 PYTHON_POOL = "python"
@@ -28,6 +30,10 @@ class Neighbours:
     def place(self, pool: str) -> Place:
         """Where a runtime of ``pool`` serves."""
         return Place.on_engine(self.endpoint, self.namespace, pool)
+
+    def client(self, pool: str, encoding: Encoding) -> Client:
+        """A client of ours that makes new actors in ``pool``."""
+        return Client(self.endpoint, namespace=self.namespace, pool=pool, encoding=encoding)
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.engine.running import RunningEngine
+from tests.engines import RunningEngine
 from tests.interop.driver import Encoding, Received, TypescriptClient
 from tests.interop.server import Place, ServerProcess
 
