@@ -301,7 +301,7 @@ CATALOGUE: dict[str, ErrorSpec] = {
         "binary_not_found",
         500,
         False,
-        "No engine program found: {reason}",
+        "No engine program found: {reason}. Run `rivetkit engine install`, or set RIVET_ENGINE_BINARY_PATH",
     ),
     "engine.evicted": ErrorSpec(
         "engine",
@@ -343,7 +343,7 @@ CATALOGUE: dict[str, ErrorSpec] = {
         "port_occupied",
         500,
         False,
-        "Port {port} is used by another program ({found})",
+        "Port {port} is in use: {found}. Stop that program, or choose another port",
     ),
     "engine.refused": ErrorSpec(
         "engine",
@@ -378,7 +378,7 @@ CATALOGUE: dict[str, ErrorSpec] = {
         "version_mismatch",
         500,
         False,
-        "The engine at {endpoint} has version {found}, not {wanted}",
+        "The engine at {endpoint} has version {found}, not {wanted}: stop it, or ask for version {found}",
     ),
     "guard.actor_ready_timeout": ErrorSpec(
         "guard",

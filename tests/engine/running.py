@@ -22,10 +22,10 @@ START_TIMEOUT = 30.0
 
 
 def engine_program() -> Path:
-    """``RIVET_ENGINE_BINARY_PATH``, else what ``scripts/setup`` installed."""
+    """``RIVET_ENGINE_BINARY_PATH``, else what ``rivetkit engine install`` or ``scripts/setup`` installed."""
     given = os.environ.get("RIVET_ENGINE_BINARY_PATH")
     return find_binary(
-        storage=NODE_PACKAGES / ".none",
+        storage=Path.home() / ".rivetkit",
         explicit=Path(given) if given else None,
         working_directory=NODE_PACKAGES,
     )

@@ -1,22 +1,23 @@
 """The engine's management API over HTTP (envoy-protocol 2): namespaces, pools, envoys and actors.
 
 Every request has a bound and no retry, but for ``ensure_pool`` and ``wait_for_pool``, which exist to wait.
-Refusals become ``RivetError`` with the engine's own group, code, message and metadata. Knows nothing about
-processes and nothing about the connection that actors run on.
+All methods raise what ``EngineRequests.call`` does. Knows nothing about processes and nothing about the
+connection that actors run on.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 import httpx
 
 from rivetkit_core.clock import Clock, within
-from rivetkit_core.errors import ProtocolError, RivetError, error, rebuild
+from rivetkit_core.errors import ProtocolError, RivetError, error
+from rivetkit_core.host.engine.api_requests import REQUEST_TIMEOUT, EngineRequests, may_pass
 from rivetkit_core.host.engine.resources import (
     Datacenter,
     EngineActor,
@@ -35,10 +36,7 @@ from rivetkit_core.host.engine.resources import (
     text,
     whole,
 )
-from rivetkit_core.wire.gateway_url import encode_component, manager_url
-
-REQUEST_TIMEOUT = 15.0
-"""Seconds for one request, unless its method says otherwise."""
+from rivetkit_core.wire.gateway_url import encode_component
 
 DELETE_TIMEOUT = 60.0
 """Seconds for a deletion: the engine answers only when the host has stopped the actor."""
@@ -47,7 +45,6 @@ _ENSURE_ATTEMPTS = 60
 _ENSURE_PAUSE = 0.5
 _POOL_POLL = 0.1
 _PAGE = 1000
-_TRANSIENT = frozenset({404, 429})
 _DEFAULT_POOL = NormalPool()
 
 
@@ -75,14 +72,10 @@ class EngineApi:
         self.endpoint = endpoint
         self.namespace = namespace
         self._clock = clock
-        self._timeout = request_timeout
-        self._http = httpx.AsyncClient(
-            transport=transport,
-            timeout=None,  # noqa: S113 - bounded in _send, with the injected clock
-            headers={} if token is None else {"authorization": f"Bearer {token}"},
-            trust_env=False,
-            follow_redirects=False,
+        self._requests = EngineRequests(
+            endpoint, clock=clock, token=token, timeout=request_timeout, transport=transport
         )
+        self._call = self._requests.call
 
     def __repr__(self) -> str:
         return f"EngineApi({self.endpoint!r}, namespace={self.namespace!r})"
@@ -96,7 +89,7 @@ class EngineApi:
         await self.aclose()
 
     async def aclose(self) -> None:
-        await self._http.aclose()
+        await self._requests.aclose()
 
     async def health(self) -> Health:
         """Who answers at the endpoint; needs no token.
@@ -176,7 +169,7 @@ class EngineApi:
                 await self.upsert_runner_config(pool, config)
                 return
             except RivetError as failure:
-                if not remaining or not _may_pass(failure):
+                if not remaining or not may_pass(failure):
                     raise
             await self._clock.sleep(_ENSURE_PAUSE)
 
@@ -309,34 +302,6 @@ class EngineApi:
     def _scoped(self, *query: tuple[str, str]) -> Sequence[tuple[str, str]]:
         return (("namespace", self.namespace), *query)
 
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Sequence[tuple[str, str]] = (),
-        content: Json | None = None,
-        timeout: float | None = None,
-    ) -> object:
-        bound = self._timeout if timeout is None else timeout
-        url = manager_url(self.endpoint, path, query)
-        try:
-            response = await within(
-                self._clock,
-                bound,
-                self._http.request(method, url, json=content),
-                lambda: self._unreachable(f"no answer to {method} {path} within {bound:g} s"),
-            )
-            response.raise_for_status()
-        except httpx.HTTPStatusError as failure:
-            raise _refusal(failure.response) from failure
-        except (httpx.HTTPError, httpx.InvalidURL) as failure:
-            raise self._unreachable(str(failure) or type(failure).__name__) from failure
-        return _decoded(response)
-
-    def _unreachable(self, reason: str) -> RivetError:
-        return error("engine.unreachable", endpoint=self.endpoint, reason=reason)
-
 
 def _new_actor(
     name: str, key: str | None, pool: str, input: bytes | None, crash_policy: str, datacenter: str | None
@@ -351,39 +316,3 @@ def _new_actor(
     if datacenter is not None:
         content["datacenter"] = datacenter
     return content
-
-
-def _may_pass(failure: RivetError) -> bool:
-    """Whether a refusal may be one of an engine that is still starting.
-
-    A namespace that does not exist is not: the one called ``default`` is there from the first moment.
-    """
-    if failure.group == "namespace":
-        return False
-    cause = failure.__cause__
-    if isinstance(cause, httpx.HTTPStatusError):
-        status = cause.response.status_code
-        return status in _TRANSIENT or status >= 500 or failure.code == "not_found"
-    return (failure.group, failure.code) == ("engine", "unreachable")
-
-
-def _refusal(response: httpx.Response) -> RivetError:
-    """The error in the body of an answer; any other server's answer is told by its status."""
-    try:
-        body: object = response.json()
-    except ValueError:
-        body = None
-    if isinstance(body, Mapping):
-        fields = cast("Json", body)
-        group, code, message = fields.get("group"), fields.get("code"), fields.get("message")
-        if isinstance(group, str) and isinstance(code, str):
-            shown = message if isinstance(message, str) else None
-            return rebuild(group, code, shown, fields.get("metadata"))
-    return error("engine.unexpected_answer", status=response.status_code, path=response.request.url.path)
-
-
-def _decoded(response: httpx.Response) -> object:
-    try:
-        return cast("object", response.json())
-    except ValueError as failure:
-        raise ProtocolError("not JSON", label="the engine's answer") from failure

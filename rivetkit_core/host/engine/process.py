@@ -17,14 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import httpx
-
 from rivetkit_core.clock import Clock
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.engine.api import EngineApi
 from rivetkit_core.host.engine.binary import ENGINE_VERSION
 from rivetkit_core.host.engine.child import EngineChild, SpawnedEngine, orphan, wait_ended
 from rivetkit_core.host.engine.launch import EngineLaunch, Runtime
+from rivetkit_core.host.engine.api_requests import nobody_listens
 from rivetkit_core.host.engine.resources import Health
 
 log = logging.getLogger("rivetkit.engine")
@@ -118,7 +117,10 @@ class EngineProcess:
             watching.result()
 
     async def failed(self) -> RivetError:
-        """Wait until the engine is gone for good: it ended again and again, or could not be restarted."""
+        """Wait until the engine is gone for good: it ended again and again, or could not be restarted.
+
+        An engine that is not ours is not watched; then this waits for ever. Safe to cancel.
+        """
         await self._gave_up.wait()
         assert self._failure is not None
         return self._failure
@@ -142,7 +144,8 @@ class EngineProcess:
                 health = await self._wait_healthy(child)
                 self._check_version(health)
                 if child.ended() is not None:
-                    return health  # another process was faster; its engine serves both
+                    log.info("another process was faster: its engine %s serves both", health.version)
+                    return health
                 self._record(child)
             except BaseException:
                 await self._end(child)
@@ -159,7 +162,11 @@ class EngineProcess:
         deadline = self._clock.monotonic() + _RACE
         while (health := await self._look_quietly()) is None:
             if self._clock.monotonic() >= deadline:
-                raise error("engine.port_occupied", port=taken, found="the engine needs it for itself")
+                raise error(
+                    "engine.port_occupied",
+                    port=taken,
+                    found="another program has it, and the engine needs it for itself",
+                )
             await self._clock.sleep(_FIRST_PAUSE)
         return health
 
@@ -236,8 +243,11 @@ class EngineProcess:
             recent.append(now)
             await self._clock.sleep(pause)
             try:
-                if await self._look_until_clear() is None:
+                found = await self._look_until_clear()
+                if found is None:
                     await self._spawn()
+                else:
+                    self._adopt(found)
                 return
             except RivetError as failure:
                 if len(recent) >= _RESTARTS:
@@ -269,7 +279,9 @@ class EngineProcess:
                 if failure.code != "unreachable":
                     raise
                 if self._clock.monotonic() >= deadline:
-                    raise self._occupied("it accepts connections and does not answer") from failure
+                    raise self._occupied(
+                        "a program there accepts connections and does not answer"
+                    ) from failure
                 await self._clock.sleep(_FIRST_PAUSE)
                 continue
             if found is not None:
@@ -294,13 +306,13 @@ class EngineProcess:
             try:
                 health = await api.health()
             except RivetError as failure:
-                if isinstance(failure.__cause__, httpx.ConnectError):
+                if nobody_listens(failure):
                     return None
                 if failure.code == "unreachable":
                     raise
-                raise self._occupied(f"its answer to /health is no engine's: {failure.message}") from failure
+                raise self._occupied(f"what answers there is no engine ({failure.message})") from failure
         if health.runtime != "engine":
-            raise self._occupied(f"a server of the kind {health.runtime!r}")
+            raise self._occupied(f"a server of the kind {health.runtime!r} answers there")
         return health
 
     def _check_version(self, health: Health) -> None:
