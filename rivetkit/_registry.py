@@ -27,6 +27,7 @@ from rivetkit._hosting import (
     embedded_hosting,
     engine_hosting,
     local_client,
+    serverless_hosting,
 )
 from rivetkit.client import Client
 from rivetkit_core.actor.factory import ActorFactory
@@ -34,6 +35,7 @@ from rivetkit_core.clock import Clock, SystemClock
 from rivetkit_core.config import ConfigError
 from rivetkit_core.entropy import Entropy, SystemEntropy
 from rivetkit_core.errors import RivetError, error
+from rivetkit_core.host.engine.settings import RuntimeMode
 from rivetkit_core.host.web.asgi import AsgiApp, Receive, Scope, Send
 from rivetkit_core.host.web.server import Address, ServeError, bind, serve, stay
 
@@ -79,6 +81,7 @@ class Registry:
         if synchronous not in get_args(Synchronous):
             raise ConfigError(f"synchronous is {synchronous!r}; it is 'normal' or 'full'")
         self._engine = engine
+        self._mode: RuntimeMode | None = None
         choose_engine(engine, os.environ)  # a mistake shows here, not when the program is served
         self._options = EmbeddedOptions(
             data_dir=data_dir or os.environ.get("RIVETKIT_STORAGE_PATH") or "./.rivetkit",
@@ -106,7 +109,7 @@ class Registry:
             raise _not_running()
         return local_client(self._hosting.host.access)
 
-    def asgi(self) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    def asgi(self, *, mode: RuntimeMode | None = None) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         """An ASGI application to serve or mount.
 
         Served on its own it opens and closes the registry through the ASGI lifespan. Frameworks do not
@@ -114,7 +117,18 @@ class Registry:
 
             app = FastAPI(lifespan=registry.lifespan)
             app.mount("/rivet", registry.asgi())
+
+        Args:
+            mode: ``serverless`` for engines that call this application, at the URL it is mounted at, when an
+                actor is to start; they must be configured with that URL. Default: ``RIVETKIT_RUNTIME_MODE``,
+                else ``envoy``: this process connects to its engine.
+
+        Raises:
+            ConfigError: ``serverless`` with the embedded host.
         """
+        if mode is not None:
+            choose_engine(self._engine, os.environ, mode)
+            self._mode = mode
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
             hosting = self._require_hosting()
@@ -247,10 +261,12 @@ class Registry:
 
     def _require_hosting(self, engine: str | None = None) -> Hosting:
         if self._hosting is None:
-            settings = choose_engine(engine or self._engine, os.environ)
+            settings = choose_engine(engine or self._engine, os.environ, self._mode)
             clock, entropy = self._clock, self._entropy
             if settings is None:
                 self._hosting = embedded_hosting(self._factories, self._options, clock=clock, entropy=entropy)
+            elif settings.mode == "serverless":
+                self._hosting = serverless_hosting(self._factories, settings, clock=clock, entropy=entropy)
             else:
                 self._hosting = engine_hosting(self._factories, settings, clock=clock, entropy=entropy)
         return self._hosting

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy, new_uuid
 from rivetkit_core.errors import ProtocolError, RivetError, error
 from rivetkit_core.host.engine.api import EngineApi
-from rivetkit_core.host.engine.binary import ENGINE_VERSION, find_binary, install
-from rivetkit_core.host.engine.launch import EngineLaunch
 from rivetkit_core.host.engine.link import Dialer
 from rivetkit_core.host.engine.process import EngineProcess
 from rivetkit_core.host.engine.resources import EngineMetadata
@@ -22,29 +20,13 @@ _PAUSE = 0.25
 _API_TIMEOUT = 5.0
 
 
-def local_engine(settings: EngineSettings, *, clock: Clock, entropy: Entropy) -> EngineProcess:
-    """The engine of this machine: reused if one runs, else started, and installed first if allowed."""
-
-    async def locate() -> Path:
-        try:
-            return find_binary(
-                storage=settings.storage, version=settings.engine_version, explicit=settings.engine_binary
-            )
-        except RivetError:
-            if not settings.auto_install or settings.engine_binary is not None:
-                raise
-        version = settings.engine_version or ENGINE_VERSION
-        return await install(version, storage=settings.storage, clock=clock, entropy=entropy)
-
-    host, port = settings.engine_address
-    launch = EngineLaunch(storage=settings.storage, host=host, port=port, version=settings.engine_version)
-    return EngineProcess(launch, locate=locate, clock=clock)
-
-
 class EngineEnvironment:
     """One process's way to one engine, which it starts itself if it is given an ``EngineProcess``.
 
     The envoy key is made anew by each process, and kept over reconnects.
+
+    Args:
+        stays: Whether others of the pool outlive this process; asked when it ends. Who ends them all says no.
     """
 
     def __init__(
@@ -54,8 +36,10 @@ class EngineEnvironment:
         clock: Clock,
         entropy: Entropy,
         process: EngineProcess | None = None,
+        stays: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._settings = settings
+        self._stays = stays
         self._clock = clock
         self._process = process
         self.envoy_key = new_uuid(entropy)
@@ -96,6 +80,8 @@ class EngineEnvironment:
 
     async def has_company(self) -> bool:
         """Whether other envoys of the pool run a version at least as new; if in doubt, yes."""
+        if self._stays is not None and not await self._stays():
+            return False
         try:
             async with self._api() as api:
                 envoys = await api.list_envoys(self._settings.pool)
