@@ -17,7 +17,7 @@ import httpx
 
 from rivetkit_core.clock import Clock, within
 from rivetkit_core.errors import ProtocolError, RivetError, error
-from rivetkit_core.host.engine.api_requests import REQUEST_TIMEOUT, EngineRequests, may_pass
+from rivetkit_core.host.engine.requests import REQUEST_TIMEOUT, EngineRequests, may_pass
 from rivetkit_core.host.engine.resources import (
     Datacenter,
     EngineActor,

@@ -25,7 +25,7 @@ from rivetkit_core.host.engine.commands import CommandLog
 from rivetkit_core.host.engine.events import EventLog
 from rivetkit_core.host.engine.lease import Lease
 from rivetkit_core.host.engine.link import Dialer, EnvoyLink, LinkLost
-from rivetkit_core.host.engine.requests import Requests
+from rivetkit_core.host.engine.storage_requests import Requests
 from rivetkit_core.host.engine.verdict import Verdict, judge
 from rivetkit_core.wire.envoy.messages import (
     AckEvents,

@@ -27,7 +27,7 @@ from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.engine.kv import KvStorage
-from rivetkit_core.host.engine.requests import RequestScope
+from rivetkit_core.host.engine.storage_requests import RequestScope
 from rivetkit_core.host.port import ActorAccess
 from rivetkit_core.wire import actor_key
 from rivetkit_core.wire.envoy.messages import (
@@ -56,6 +56,9 @@ _KINDS = {
     StopReason.DESTROY: StopKind.DESTROY,
     StopReason.GOING_AWAY: StopKind.SLEEP,
 }
+
+
+_LOST = Stopped(StopCode.ERROR, "the engine gave this generation up, or this envoy was out of touch with it")
 
 
 class Platform(Protocol):
@@ -112,6 +115,7 @@ class HostedActor:
         self._storage = KvStorage(scope, start.preloaded_kv)
         self._stop: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
         self._answered = asyncio.Event()
+        self._starting: asyncio.Task[ActorTask] | None = None
         self._actor: ActorTask | None = None
         self._failure: RivetError | None = None
         self._sleepy = False
@@ -143,9 +147,10 @@ class HostedActor:
     def lose(self) -> None:
         """The engine may run the actor elsewhere: write nothing from now on, and end at once."""
         self._scope.close()
-        if self._stop.done():  # it is stopping; with its storage closed it can only fail to save
-            return
-        self._stop.set_result(StopReason.LOST)
+        if self._starting is not None:
+            self._starting.cancel()
+        if not self._stop.done():  # else it is stopping; with its storage closed it can only fail to save
+            self._stop.set_result(StopReason.LOST)
 
     async def run(self, predecessor: Awaitable[object] | None) -> Outcome:
         """Live. ``predecessor`` is an older generation whose end is waited for first. Never raises."""
@@ -170,14 +175,27 @@ class HostedActor:
 
     async def _live(self) -> Outcome:
         try:
-            self._actor = await self._start()
+            self._actor = await self._start_unless_lost()
         except RivetError as failure:
             return await self._fail(failure)
+        if self._actor is None:
+            return Outcome(_LOST)
         # Waking does not clear an alarm, so every start says anew when the next one is due.
         self._report(Running(), SetAlarm(None))
         if self._sleepy:
             self._intend(SleepIntent())
         return await self._finish(self._actor, await self._stop)
+
+    async def _start_unless_lost(self) -> ActorTask | None:
+        self._starting = asyncio.create_task(self._start())
+        try:
+            await asyncio.wait([self._starting])
+        except asyncio.CancelledError:
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
+            raise
+        starting, self._starting = self._starting, None
+        return None if starting.cancelled() else starting.result()
 
     async def _start(self) -> ActorTask:
         platform, command = self._platform, self._start_command
@@ -204,7 +222,7 @@ class HostedActor:
     async def _finish(self, actor: ActorTask, reason: StopReason) -> Outcome:
         if reason is StopReason.LOST:
             await actor.kill()
-            return Outcome(Stopped(StopCode.ERROR, "this envoy was out of touch with the engine"))
+            return Outcome(_LOST)
         try:
             await actor.stop(_KINDS[reason])
         except Exception as failure:

@@ -18,7 +18,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from rivetkit_core.errors import RivetError, error
-from rivetkit_core.host.engine.requests import RequestScope
+from rivetkit_core.host.engine.storage_requests import RequestScope
 from rivetkit_core.wire import bare
 from rivetkit_core.wire.envoy.messages import (
     KvDelete,

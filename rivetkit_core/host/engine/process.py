@@ -20,10 +20,10 @@ from typing import Self
 from rivetkit_core.clock import Clock
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.engine.api import EngineApi
-from rivetkit_core.host.engine.api_requests import nobody_listens
 from rivetkit_core.host.engine.binary import ENGINE_VERSION
 from rivetkit_core.host.engine.child import EngineChild, SpawnedEngine, orphan, wait_ended
 from rivetkit_core.host.engine.launch import EngineLaunch, Runtime
+from rivetkit_core.host.engine.requests import nobody_listens
 from rivetkit_core.host.engine.resources import Health
 
 log = logging.getLogger("rivetkit.engine")

@@ -16,7 +16,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from rivetkit_core.errors import RivetError, error
-from rivetkit_core.host.engine.requests import RequestScope
+from rivetkit_core.host.engine.storage_requests import RequestScope
 from rivetkit_core.wire.envoy.messages import SqlResult, SqlScriptResult, SqlStatement, SqlValue
 
 log = logging.getLogger("rivetkit.envoy")

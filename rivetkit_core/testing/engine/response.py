@@ -69,8 +69,8 @@ class ScriptedResponse:
 
     def leave(self) -> None:
         """Let the client go away."""
-        self.on_leave()
         self.fail(ResponseCut("the client went away"))
+        self.on_leave()
 
     # What the gateway does
 

@@ -17,8 +17,8 @@ from typing import Self
 from urllib.parse import parse_qs
 
 from rivetkit_core.errors import ProtocolError
-from rivetkit_core.host.embedded.gateway.asgi import Head, Receive, Scope, Send, read_body, read_head, respond
-from rivetkit_core.host.embedded.server import Address, bind, serve
+from rivetkit_core.host.web.asgi import Head, Receive, Scope, Send, read_body, read_head, respond
+from rivetkit_core.host.web.server import Address, bind, serve
 from rivetkit_core.testing.engine.engine import ScriptedEngine
 from rivetkit_core.testing.engine.envoys import Hello
 from rivetkit_core.testing.engine.management import ApiRequest, Management
@@ -54,6 +54,7 @@ class ScriptedEngineServer:
     The pool ``default`` does not exist until it was put.
 
     Attributes:
+        engine: What is served.
         traffic: What went over the websockets.
         management: The HTTP endpoints.
     """
@@ -62,7 +63,7 @@ class ScriptedEngineServer:
         self.traffic = Traffic()
         self.management = Management(engine.connections, lambda: self.endpoint, token)
         engine.connections.pools.clear()
-        self._engine = engine
+        self.engine = engine
         self._token = token
         self._listener = bind(Address(port=port))
         self._serving: asyncio.Task[None] | None = None
@@ -92,7 +93,7 @@ class ScriptedEngineServer:
         await asyncio.wait([self._serving])
 
     async def _finish(self) -> None:
-        self._engine.faults.go_away()
+        self.engine.faults.go_away()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = read_head(scope)
@@ -135,7 +136,7 @@ class ScriptedEngineServer:
             await asyncio.wait([writing])
 
     async def _read(self, hello: Hello, peer: _SocketPeer, codec: EnvoyCodec, receive: Receive) -> None:
-        connection = self._engine.connect(hello, peer)
+        connection = self.engine.connect(hello, peer)
         try:
             while (event := await receive())["type"] == "websocket.receive":
                 data: object = event.get("bytes")
@@ -144,10 +145,10 @@ class ScriptedEngineServer:
                 with contextlib.suppress(ProtocolError):  # the engine drops what it cannot read
                     message = codec.decode_to_rivet(data)
                     self.traffic.sent_by_host(message, len(data))
-                    self._engine.handle(connection, message)
+                    self.engine.handle(connection, message)
         finally:
             if connection.is_open:
-                self._engine.disconnected(connection)
+                self.engine.disconnected(connection)
 
 
 async def _write(peer: _SocketPeer, send: Send) -> None:

@@ -9,7 +9,9 @@ from rivetkit_core.clock import Clock
 from rivetkit_core.host.engine.tunnel.memory import Recent
 
 Find = Callable[[str, int | None], ActorTask | None]
-"""The running actor of an id, and of exactly that generation if one is given."""
+"""The running actor of an id, and of exactly that generation if one is given.
+
+It raises RivetError for an actor that could not start: the answer to whoever waits for it."""
 
 _MOVED_SECONDS = 30.0
 

@@ -94,7 +94,11 @@ class Requests:
         if answer is not None:
             outgoing.send(answer)
             return
-        actor = self._placement.find(start.actor_id, start.actor_generation)
+        try:
+            actor = self._placement.find(start.actor_id, start.actor_generation)
+        except RivetError as failure:
+            outgoing.send(_answer(masked(failure)))
+            return
         if actor is None:
             if self._placement.moved(start.actor_id):
                 outgoing.send(_STOPPING if exact else _AGAIN)
@@ -139,7 +143,6 @@ class Requests:
 
     def _cancel(self, request: _Request) -> None:
         request.outgoing.end()
-        request.response.release()
         del self._running[request.id]
         if request.task is not None:
             request.task.cancel()
@@ -182,7 +185,6 @@ class Requests:
         """It ran in part. The default gateway takes it to the next generation all the same."""
         if request.exact and request.response.undecided:
             self._reject(request, error("actor.aborted"))
-            request.response.answer = None
         else:
             request.body.cancel()
             request.response.abort(AbortKind.INTERNAL_ERROR, _STOPPED)

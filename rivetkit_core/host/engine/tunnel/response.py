@@ -127,10 +127,6 @@ class Response:
         self._window.credit(consumed)
         self._credited.set()
 
-    def release(self) -> None:
-        """Wake a writer after the outgoing side ended: what it writes is dropped."""
-        self._credited.set()
-
     async def _stream(self, data: bytes) -> None:
         view = memoryview(data)
         while view and not self._outgoing.ended:

@@ -93,9 +93,12 @@ class TunnelSocket:
             self._ack_timer = self._clock.call_later(_ACK_DELAY, self._send_ack)
 
     def hibernate(self) -> None:
-        """Let go of the websocket; the engine keeps the client and hands it to a later generation."""
+        """Let go of the websocket, without a word: the engine keeps the client for a later generation.
+
+        The protocol has a message for this, but the engine answers it by waking the actor at once.
+        """
         if self._open:
-            self._finish(HostWebSocketClose(hibernate=True))
+            self._finish(None)
 
     # --- for the tunnel -------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.edge.serving import serve_socket
-from rivetkit_core.errors import ProtocolError
+from rivetkit_core.errors import ProtocolError, RivetError, error, masked
 from rivetkit_core.host.engine.tunnel.exchange import Refused, require_running
 from rivetkit_core.host.engine.tunnel.indices import Outgoing, Send
 from rivetkit_core.host.engine.tunnel.placement import Placement
@@ -76,18 +76,16 @@ class Sockets:
             return
         path = opened.path.partition("?")[0] or "/"
         outgoing = Outgoing(id, self._send)
-        actor = self._placement.find(opened.actor_id, opened.actor_generation)
-        if actor is None and not self._placement.moved(opened.actor_id):
-            socket = self._add(id, outgoing, index, max_payload, can_hibernate=False)
-            ray = opened.headers.get("x-rivet-ray-id")
-            socket.end(1011, subprotocols.close_reason("actor", "not_found", ray))
-            return
         try:
-            if actor is None:
-                raise Refused
-            require_running(actor)
+            actor = self._running(opened)
         except Refused:
             outgoing.send(HostWebSocketClose(1011, "actor.stopping"))
+            return
+        except RivetError as failure:
+            seen = masked(failure)
+            socket = self._add(id, outgoing, index, max_payload, can_hibernate=False)
+            ray = opened.headers.get("x-rivet-ray-id")
+            socket.end(1011, subprotocols.close_reason(seen.group, seen.code, ray))
             return
         hibernates = self._can_hibernate(actor, path)
         socket = self._add(id, outgoing, index, max_payload, can_hibernate=hibernates)
@@ -146,6 +144,15 @@ class Sockets:
                     case EngineWebSocketClose():
                         socket.gone()
         return Restored(attached, tuple(id for id in known if id not in attached))
+
+    def _running(self, opened: EngineWebSocketOpen) -> ActorTask:
+        actor = self._placement.find(opened.actor_id, opened.actor_generation)
+        if actor is None:
+            if self._placement.moved(opened.actor_id):
+                raise Refused
+            raise error("actor.not_found")
+        require_running(actor)
+        return actor
 
     def _add(
         self, id: RequestId, outgoing: Outgoing, index: int, max_payload: int, *, can_hibernate: bool

@@ -10,7 +10,7 @@ import pytest
 
 from rivetkit_core.errors import ActorNotFound, ProtocolError, RivetError
 from rivetkit_core.host.engine.api import DELETE_TIMEOUT, EngineApi
-from rivetkit_core.host.engine.api_requests import REQUEST_TIMEOUT
+from rivetkit_core.host.engine.requests import REQUEST_TIMEOUT
 from rivetkit_core.host.engine.resources import (
     Datacenter,
     EngineMetadata,

@@ -165,6 +165,7 @@ async def test_a_request_without_an_answer_times_out(
 async def test_aborting_again_and_again_gives_up_the_default_gateway(
     engine: ScriptedEngine, envoy: Puppet, place: Checkpoint, clock: FakeClock
 ) -> None:
+    engine.faults.pings = False
     response = engine.request(place.actor_id, "GET", "/")
     for _ in range(7):
         message_id, _ = await envoy.tunnel(RequestStart)

@@ -162,6 +162,20 @@ async def test_a_stopping_actor_leaves_a_request_to_the_next_generation() -> Non
         assert output(engine.answer(1)) == "done"
 
 
+async def test_no_handler_runs_for_a_stopped_actor() -> None:
+    served: list[str] = []
+
+    async def note(_actor: ActorTask, exchange: HttpExchange) -> None:
+        served.append(exchange.path)
+        await exchange.respond(200, {})
+
+    async with engine_of(World(Script()), handler=note) as engine:
+        await engine.actors[0].stop(StopKind.SLEEP)
+        await engine.give(1, get("/"))
+        assert served == []
+        assert isinstance(engine.about(1)[0], ResponseAbort)
+
+
 async def test_an_actor_that_is_being_destroyed_says_so() -> None:
     release = asyncio.Event()
 

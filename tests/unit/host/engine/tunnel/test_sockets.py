@@ -235,6 +235,15 @@ async def test_a_websocket_opened_once_more_goes_on() -> None:
         assert len(engine.actors[0].connections) == 1
 
 
+async def test_a_websocket_that_has_ended_is_forgotten() -> None:
+    async with engine_of(World(Script())) as engine:
+        await engine.give(1, connect(), EngineWebSocketClose(1000))
+        engine.give_at(1, 0, connect())
+        await settle()
+        assert len(engine.actors[0].connections) == 1
+        assert len([frame for frame in engine.frames(1) if isinstance(frame, Init)]) == 1
+
+
 async def test_closing_the_tunnel_closes_every_websocket() -> None:
     async with engine_of(World(Script())) as engine:
         await engine.give(1, connect())

@@ -7,7 +7,7 @@ import asyncio
 from rivetkit_core.actor.lifecycle import StopKind
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.host.engine.tunnel.exchange import HttpExchange
-from rivetkit_core.host.engine.tunnel.window import CHUNK, WINDOW
+from rivetkit_core.host.engine.tunnel.window import CHUNK, RECEIVE_WINDOW, SEND_WINDOW
 from rivetkit_core.testing import settle
 from rivetkit_core.wire.envoy.messages import (
     AbortKind,
@@ -40,7 +40,7 @@ async def copy(_actor: ActorTask, exchange: HttpExchange) -> None:
 
 async def large(_actor: ActorTask, exchange: HttpExchange) -> None:
     await exchange.start(200, {})
-    await exchange.write(b"x" * (2 * WINDOW))
+    await exchange.write(b"x" * (2 * SEND_WINDOW))
 
 
 async def ignore(_actor: ActorTask, exchange: HttpExchange) -> None:
@@ -110,7 +110,7 @@ async def test_a_body_beyond_its_credit_breaks_the_request() -> None:
 
     async with engine_of(World(Script()), handler=wait) as engine:
         await engine.give(1, upload("/"))
-        await engine.give(1, RequestChunk(b"x" * (WINDOW + 1), False))
+        await engine.give(1, RequestChunk(b"x" * (RECEIVE_WINDOW + 1), False))
         (abort,) = engine.about(1)
         assert isinstance(abort, ResponseAbort)
         assert cancelled == [True]
@@ -173,11 +173,11 @@ async def test_a_body_that_grows_too_long_is_refused() -> None:
 async def test_a_writer_waits_for_the_client() -> None:
     async with engine_of(World(Script()), handler=large) as engine:
         await engine.give(1, get("/", generation=1))
-        assert len(engine.streamed(1)) == WINDOW
+        assert len(engine.streamed(1)) == SEND_WINDOW
         await engine.give(1, ResponseBodyWindowUpdate(100))
-        assert len(engine.streamed(1)) == WINDOW + 100
-        await engine.give(1, ResponseBodyWindowUpdate(WINDOW + 100))
-        assert len(engine.streamed(1)) == 2 * WINDOW
+        assert len(engine.streamed(1)) == SEND_WINDOW + 100
+        await engine.give(1, ResponseBodyWindowUpdate(SEND_WINDOW + 100))
+        assert len(engine.streamed(1)) == 2 * SEND_WINDOW
         chunks = [kind for kind in engine.about(1) if isinstance(kind, ResponseChunk)]
         assert max(len(chunk.body) for chunk in chunks) == CHUNK
         assert chunks[-1] == ResponseChunk(b"", finish=True)
@@ -186,7 +186,7 @@ async def test_a_writer_waits_for_the_client() -> None:
 async def test_a_gateway_that_cannot_stream_gets_everything_at_once() -> None:
     async with engine_of(World(Script()), handler=large) as engine:
         await engine.give(1, get("/"))
-        assert engine.answer(1).body == b"x" * (2 * WINDOW)
+        assert engine.answer(1).body == b"x" * (2 * SEND_WINDOW)
 
 
 async def test_a_streamed_answer_too_long_to_leave_whole_is_an_error() -> None:
@@ -231,7 +231,7 @@ async def test_a_handler_that_ignores_its_cancellation_writes_into_nothing() -> 
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            await exchange.write(b"x" * (2 * WINDOW))
+            await exchange.write(b"x" * (2 * SEND_WINDOW))
 
     async with engine_of(World(Script()), handler=stubborn) as engine:
         await engine.give(1, get("/", generation=1))

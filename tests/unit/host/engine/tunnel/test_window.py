@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rivetkit_core.host.engine.tunnel.indices import Outgoing, following, is_later
-from rivetkit_core.host.engine.tunnel.window import CHUNK, WINDOW, ReceiveWindow, SendWindow
+from rivetkit_core.host.engine.tunnel.window import (
+    CHUNK,
+    RECEIVE_WINDOW,
+    SEND_CHUNKS,
+    SEND_WINDOW,
+    ReceiveWindow,
+    SendWindow,
+)
 from rivetkit_core.wire.envoy.messages import RequestId, ResponseChunk, ToRivetTunnel
 
 SIZES = st.integers(0, 3 * CHUNK)
@@ -23,7 +30,7 @@ def test_a_sender_never_overruns_its_credit(steps: list[tuple[str, int]]) -> Non
         else:
             consumed = min(sent, consumed + size)
             window.credit(consumed)
-        assert sent <= consumed + WINDOW
+        assert sent <= consumed + SEND_WINDOW
 
 
 @given(st.lists(st.tuples(st.sampled_from(["send", "consume"]), SIZES), max_size=200))
@@ -31,7 +38,7 @@ def test_a_reader_that_keeps_up_never_stalls_its_sender(steps: list[tuple[str, i
     window, sent, consumed, reported = ReceiveWindow(), 0, 0, 0
     for step, size in steps:
         if step == "send":
-            size = min(size, reported + WINDOW - sent)
+            size = min(size, reported + RECEIVE_WINDOW - sent)
             sent += size
             assert window.arrive(size)
         else:
@@ -54,12 +61,20 @@ def test_credit_that_goes_back_or_too_far_grants_nothing() -> None:
     granted = 0
     while taken := window.take(CHUNK):
         granted += taken
-    assert granted == WINDOW
+    assert granted == SEND_WINDOW
+
+
+def test_tiny_chunks_are_limited_by_number() -> None:
+    window = SendWindow()
+    granted = [window.take(1) for _ in range(SEND_CHUNKS + 1)]
+    assert granted == [1] * SEND_CHUNKS + [0]
+    window.credit(10)
+    assert [window.take(1) for _ in range(11)] == [1] * 10 + [0]
 
 
 def test_a_sender_beyond_its_credit_is_noticed() -> None:
     window = ReceiveWindow()
-    assert window.arrive(WINDOW)
+    assert window.arrive(RECEIVE_WINDOW)
     assert not window.arrive(1)
 
 
