@@ -162,6 +162,7 @@ class Supervisor:
         finally:
             process.kill()
             reading.cancel()
+            await process.wait()
             await asyncio.wait([reading])
             process.close()
             del self._processes[number]
