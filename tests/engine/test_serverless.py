@@ -151,8 +151,11 @@ async def test_a_start_of_another_engine_is_refused(engine: RunningEngine, fresh
         "x-rivet-namespace-name": "default",
         "x-rivet-pool-name": "default",
     }
-    async with _served(registry.asgi(mode="serverless")) as url, registry.lifespan():
-        async with httpx.AsyncClient(trust_env=False) as http:
-            answer = await http.post(f"{url}/start", headers=headers, content=b"")
+    async with (
+        _served(registry.asgi(mode="serverless")) as url,
+        registry.lifespan(),
+        httpx.AsyncClient(trust_env=False) as http,
+    ):
+        answer = await http.post(f"{url}/start", headers=headers, content=b"")
     assert answer.status_code == 400
     assert answer.json()["code"] == "endpoint_mismatch"

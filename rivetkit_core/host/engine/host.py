@@ -180,12 +180,13 @@ class EngineHost:
         if not self.is_open or self.is_closing:
             return 0
         self.is_closing = True
-        busy = bool(self._tasks)
-        if busy:
+        if self._tasks:
             await self._part_with_actors()
-        self.envoy.begin_drain()
-        if busy:  # late requests are told to look elsewhere
+            # Late requests are told to look elsewhere. And the engine must have taken note of who sleeps
+            # before it hears that this envoy leaves, or it would move them.
             await self.clock.sleep(self._linger)
+            await self._end_by_force_after(self._grace() + _DRAIN_MARGIN)
+        self.envoy.begin_drain()
         await self._tunnel.close()
         await self.access.aclose()
         await self.envoy.close()
@@ -213,12 +214,17 @@ class EngineHost:
 
     async def _part_with_actors(self) -> None:
         if await self._environment.has_company():
+            log.info("handing %d actors over to the others of the pool", len(self._tasks))
             self.envoy.begin_drain()
         else:
+            log.info("putting %d actors to sleep", len(self._tasks))
             self._sleepy = True
             for hosted in tuple(self._tasks):
                 hosted.ask_to_sleep()
-        bound = self._grace() + _DRAIN_MARGIN
+        await self._end_by_force_after(self._grace() + _DRAIN_MARGIN)
+
+    async def _end_by_force_after(self, bound: float) -> None:
+        """Wait until nothing runs here; after ``bound`` seconds see to it."""
         if await self._wait_until_empty(bound):
             return
         log.warning("%d actors were not taken away in time and end here", len(self._tasks))
