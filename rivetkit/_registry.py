@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
+import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
@@ -200,13 +202,7 @@ class Registry:
         hosting = self._require_hosting(engine, stays)
         listens = hosting.listens or app is not None or port is not None or fd is not None
         listener = bind(Address(host, hosting.port if port is None else port, fd)) if listens else None
-        try:
-            await hosting.host.open()
-        except BaseException:
-            self._hosting = None
-            if listener is not None:
-                listener.close()
-            raise
+        await self._open(hosting, listener)
         if listener is not None and host not in _LOOPBACK and not hosting.guarded:
             log.warning("listening on %s without a token: everybody who can connect may call actors", host)
         url = hosting.endpoint if listener is None else _url(listener.getsockname(), host)
@@ -215,9 +211,7 @@ class Registry:
             if on_ready is not None:
                 on_ready(url)
 
-        def finish() -> Awaitable[None]:
-            return self._close(hosting.host)
-
+        finish = functools.partial(self._close, hosting.host)
         if listener is None:
             await stay(finish=finish, handle_signals=handle_signals, on_ready=ready, stop=stop)
         else:
@@ -285,6 +279,15 @@ class Registry:
                     self._factories, settings, clock=clock, entropy=entropy, stays=stays
                 )
         return self._hosting
+
+    async def _open(self, hosting: Hosting, listener: socket.socket | None) -> None:
+        try:
+            await hosting.host.open()
+        except BaseException:
+            self._hosting = None
+            if listener is not None:
+                listener.close()
+            raise
 
     async def _close(self, host: Host) -> None:
         unsaved = await host.close()

@@ -35,61 +35,69 @@ _ABOUT_THE_ENGINE = frozenset(
 )
 
 
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="APP", help="Where the registry is: module:name, as in app:registry. Name: registry."
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        "-w",
+        min=1,
+        max=_MAX_WORKERS,
+        help="How many processes run actors. More than one needs an engine, which divides the actors "
+        "among them.",
+    ),
+]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        help='Where actors run: the URL of an engine; "local" for one started here; "embedded" for this '
+        "process alone. Default: RIVET_ENDPOINT, RIVET_RUN_ENGINE=1, else as the registry says."
+    ),
+]
+HostOption = Annotated[str, typer.Option(help="Address to listen on.")]
+PortOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65_535,
+        help="Port to listen on, 0 for a free one. Default: 6420. On an engine clients connect to the "
+        "engine, and this process listens only if a port is given.",
+    ),
+]
+AppDir = Annotated[Path, typer.Option(help="Folder the module is looked for in, before Python's path.")]
+VersionNumber = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=2**32 - 1,
+        help="Version of this deployment: the engine places new actors on the highest one that is "
+        "connected. Default: RIVET_ENVOY_VERSION, else 1.",
+    ),
+]
+Grace = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="Seconds workers get to end before they are killed. Default: what the longest shutdown "
+        "grace period of the actors needs.",
+    ),
+]
+
+
 def serve_command(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="APP", help="Where the registry is: module:name, as in app:registry. Name: registry."
-        ),
-    ],
-    workers: Annotated[
-        int,
-        typer.Option(
-            "--workers",
-            "-w",
-            min=1,
-            max=_MAX_WORKERS,
-            help="How many processes run actors. More than one needs an engine, which divides the actors "
-            "among them.",
-        ),
-    ] = 1,
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            help='Where actors run: the URL of an engine; "local" for one started here; "embedded" for this '
-            "process alone. Default: RIVET_ENDPOINT, RIVET_RUN_ENGINE=1, else as the registry says."
-        ),
-    ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=65_535,
-            help="Port to listen on, 0 for a free one. Default: 6420. On an engine clients connect to the "
-            "engine, and this process listens only if a port is given.",
-        ),
-    ] = None,
-    app_dir: Annotated[
-        Path, typer.Option(help="Folder the module is looked for in, before Python's path.")
-    ] = Path(),
-    version_number: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=2**32 - 1,
-            help="Version of this deployment: the engine places new actors on the highest one that is "
-            "connected. Default: RIVET_ENVOY_VERSION, else 1.",
-        ),
-    ] = None,
-    grace: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="Seconds workers get to end before they are killed. Default: what the longest shutdown "
-            "grace period of the actors needs.",
-        ),
-    ] = None,
+    target: Target,
+    workers: Workers = 1,
+    engine: EngineOption = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = None,
+    app_dir: AppDir = Path(),
+    version_number: VersionNumber = None,
+    grace: Grace = None,
 ) -> None:
     """Serve the actors of a registry until Ctrl-C or SIGTERM, then save everything and end.
 
