@@ -14,9 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
-from rivetkit.client import Client
-from rivetkit.client._endpoint import Settings
-from rivetkit.client._transport_http import HttpAccess
+from rivetkit.client import Client, network_access
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.clock import Clock
 from rivetkit_core.config import ConfigError
@@ -228,9 +226,15 @@ def _engine_host(
     )
 
 
-def _access(settings: EngineSettings, clock: Clock, entropy: Entropy) -> HttpAccess:
-    client = Settings.read(settings.endpoint, settings.namespace, settings.token, settings.pool, "bare", None)
-    return HttpAccess(client, clock=clock, entropy=entropy)
+def _access(settings: EngineSettings, clock: Clock, entropy: Entropy) -> ActorAccess:
+    return network_access(
+        settings.endpoint,
+        namespace=settings.namespace,
+        token=settings.token,
+        pool=settings.pool,
+        clock=clock,
+        entropy=entropy,
+    )
 
 
 def local_client(access: ActorAccess) -> Client:

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from rivetkit_core._version import VERSION
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.edge.errors import http_error
-from rivetkit_core.errors import ProtocolError, RivetError, error, status_of
+from rivetkit_core.errors import ActorSpecifier, ProtocolError, RivetError, error, status_of
 from rivetkit_core.wire.client_protocol import Codec
 from rivetkit_core.wire.json_form import json_to_cbor
 from rivetkit_core.wire.messages import Encoding
@@ -91,12 +91,11 @@ async def serve_http(actor: ActorTask, request: HttpRequest) -> HttpResponse:
         return error_response(failure, codec)
 
 
-def actor_headers(actor: ActorTask) -> list[tuple[str, str]]:
+def actor_headers(specifier: ActorSpecifier) -> list[tuple[str, str]]:
     """What every answer of an actor says about it (client-protocol 1.6).
 
     Values are text, to be sent as UTF-8. A key that would break a header is left out.
     """
-    specifier = actor.identity.specifier
     headers = [
         ("x-rivet-actor", specifier.actor_id),
         ("x-rivet-actor-generation", str(specifier.generation)),

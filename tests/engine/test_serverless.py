@@ -17,7 +17,7 @@ from rivetkit_core.clock import SystemClock
 from rivetkit_core.host.engine.resources import ServerlessPool
 from rivetkit_core.host.web.asgi import AsgiApp
 from rivetkit_core.host.web.server import Address, bind, serve
-from tests.engine.running import RunningEngine
+from tests.engines import RunningEngine
 
 pytestmark = pytest.mark.engine
 

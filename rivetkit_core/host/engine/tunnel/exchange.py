@@ -3,6 +3,7 @@
 HttpExchange       what a handler is given
 HttpHandler        what serves an actor's HTTP
 serve_actor_http   the handler of actions: whole bodies in, whole answers out
+serve_start_failure  what answers for an actor that could not start
 """
 
 from __future__ import annotations
@@ -11,10 +12,18 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from rivetkit_core.actor.lifecycle import REFUSALS
 from rivetkit_core.actor.task import ActorTask
-from rivetkit_core.edge.http import HttpRequest, actor_headers, serve_http
-from rivetkit_core.errors import error
+from rivetkit_core.edge.http import (
+    HttpRequest,
+    HttpResponse,
+    actor_headers,
+    error_response,
+    request_encoding,
+    serve_http,
+)
+from rivetkit_core.errors import ActorSpecifier, RivetError, error
 from rivetkit_core.host.engine.tunnel.body import RequestBody
 from rivetkit_core.host.engine.tunnel.response import Response
+from rivetkit_core.wire.client_protocol import Codec
 
 MAX_BODY = 20 * 1024 * 1024
 _TRY_AGAIN = frozenset({"actor.not_ready", "actor.stopping"})
@@ -108,5 +117,17 @@ async def serve_actor_http(actor: ActorTask, exchange: HttpExchange) -> None:
     require_running(actor)  # again: the upload may have outlived the generation
     headers = {name: value.encode() for name, value in exchange.headers.items()}
     response = await serve_http(actor, HttpRequest(exchange.method, exchange.path, headers, body))
-    answer = {"content-type": response.content_type, **dict(actor_headers(actor)), **dict(response.headers)}
-    await exchange.respond(response.status, answer, response.body)
+    await exchange.respond(response.status, headers_of(response, actor.identity.specifier), response.body)
+
+
+async def serve_start_failure(failure: RivetError, exchange: HttpExchange) -> None:
+    """Answer for an actor that could not start, as the actor would have."""
+    encoding = request_encoding({name: value.encode() for name, value in exchange.headers.items()})
+    response = error_response(failure, Codec(encoding))
+    await exchange.respond(response.status, headers_of(response, failure.actor), response.body)
+
+
+def headers_of(response: HttpResponse, actor: ActorSpecifier | None) -> dict[str, str]:
+    """Everything the tunnel sends as headers of an answer."""
+    about = {} if actor is None else dict(actor_headers(actor))
+    return {"content-type": response.content_type, **about, **dict(response.headers)}

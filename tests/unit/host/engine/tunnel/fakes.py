@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from rivetkit_core.actor.task import ActorTask
+from rivetkit_core.errors import RivetError
 from rivetkit_core.host.engine.tunnel.exchange import HttpHandler, serve_actor_http
 from rivetkit_core.host.engine.tunnel.sockets import CanHibernate
 from rivetkit_core.host.engine.tunnel.tunnel import Tunnel
@@ -50,6 +51,7 @@ class Engine:
     ) -> None:
         self.clock = clock
         self.actors = list(actors)
+        self.start_failure: RivetError | None = None
         self.sent: list[ToRivetTunnel] = []
         self.tunnel = Tunnel(
             find=self._find,
@@ -115,6 +117,8 @@ class Engine:
         ]
 
     def _find(self, actor_id: str, generation: int | None) -> ActorTask | None:
+        if self.start_failure is not None:
+            raise self.start_failure
         for actor in self.actors:
             if actor.identity.actor_id == actor_id and generation in (None, actor.identity.generation):
                 return actor
