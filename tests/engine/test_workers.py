@@ -15,8 +15,8 @@ import pytest
 from rivetkit.client import Client
 from rivetkit_core.clock import SystemClock
 from rivetkit_core.host.engine.api import EngineApi
-from tests.engines import RunningEngine
 from tests.engine.worker_program import Place
+from tests.engines import RunningEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.crash, pytest.mark.timeout(120)]
 
