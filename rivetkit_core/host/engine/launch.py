@@ -26,9 +26,8 @@ _LOOPBACK = "127.0.0.1"
 _TOPOLOGY = "RIVET__TOPOLOGY__"
 
 # What the stock SDK gives an engine it starts for development, so that actors move and come back within
-# seconds; and no telemetry, and no waiting for acknowledgements (envoy-protocol 9.3). An engine leaves new work
-# lying for many seconds while the machine is busy, be it with a build or with tests: it is told that there are
-# a thousand cores.
+# seconds; and no telemetry, and no waiting for acknowledgements (envoy-protocol 9.3). And a thousand cores:
+# an engine leaves new actors lying for many seconds while the machine is busy, be it with a build or tests.
 _TUNING = {
     "RIVET__FEATURES__GUARD_GATEWAY_V3__MODE": "on",
     "RIVET__FEATURES__GUARD_GATEWAY_V3__PERCENTAGE": "100",
