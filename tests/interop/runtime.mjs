@@ -16,7 +16,7 @@ const GIFTS = {
   unicode: "grüße 漢字 🎲 \0",
   infinity: Infinity,
   holes: { present: 1, missing: undefined, list: [undefined, null] },
-  nested: { deep: [{ bytes: new Uint8Array([7]), big: 2n ** 64n, "": [] }] },
+  nested: { deep: [{ bytes: new Uint8Array([7]), big: 2n ** 64n, "": null }] },
   set: new Set([1, "two"]),
 };
 

@@ -1,4 +1,4 @@
-"""A stock TypeScript runtime beside our own, in one namespace of an engine; its Node side is ``runtime.mjs``."""
+"""A stock TypeScript runtime beside ours, in one namespace of an engine; its Node side is ``runtime.mjs``."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 HOST = "127.0.0.1"
 START_TIMEOUT = 20.0
-STOP_TIMEOUT = 20.0
+STOP_TIMEOUT = 60.0  # an engine takes some 30 ms for each actor that is awake
 _ROOT = Path(__file__).parents[2]
 _CHUNK = 65_536
 

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 
@@ -103,7 +104,7 @@ async def test_no_argument_is_no_argument(echo: ActorHandle[Contract]) -> None:
         ("bytes", b"\x00\x01\xfe\xff"),
         ("unicode", "grüße 漢字 🎲 \x00"),
         ("holes", {"present": 1, "list": [None, None]}),
-        ("nested", {"deep": [{"bytes": b"\x07", "big": 2**64, "": []}]}),
+        ("nested", {"deep": [{"bytes": b"\x07", "big": 2**64, "": None}]}),
         ("set", {1, "two"}),
     ],
 )
@@ -254,6 +255,4 @@ async def saw(echo: ActorHandle[Contract], *args: object) -> list[object]:
     """What the TypeScript actor received."""
     told = await echo.call_by_name("saw", *args)
     assert isinstance(told, str)
-    received = unpack(json.loads(told))
-    assert isinstance(received, list)
-    return received
+    return cast("list[object]", unpack(json.loads(told)))

@@ -114,6 +114,13 @@ async def test_a_call_between_two_lives_is_repeated(world: World, code: str) -> 
     assert len(world.access.calls) == 3
 
 
+async def test_a_call_to_an_actor_that_is_being_destroyed_finds_out_that_it_is_gone(world: World) -> None:
+    world.access.next_call(named("actor.destroyed_while_waiting_for_ready"), error("actor.not_found"))
+    call = await begin(world.client.get_for_id(Counter, "actor-9").call(Counter.increment))
+    await world.clock.advance(0.1)
+    assert identity(await failure_of(call)) == "actor.not_found"
+
+
 async def test_repeating_ends(world: World) -> None:
     world.access.next_call(*[error("actor.starting")] * 100)
     call = await begin(world.counter.call(Counter.increment))
