@@ -1,0 +1,90 @@
+"""A worker is stopped until the engine has given its actors away, and wakes up with unsaved changes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rivetkit.client import ActorHandle, Client
+from rivetkit_core.wire import cbor
+from rivetkit_core.wire.persisted import ACTOR_KEY, decode_actor
+from tests.engine.faults.load import eventually
+from tests.engine.faults.program import Ledger, ThrottledLedger
+from tests.engine.faults.wiretap import wiretap
+from tests.engine.faults.workers import Workers, workers
+from tests.engine.running import RunningEngine
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
+
+ACTORS = 3
+
+
+@pytest.mark.parametrize("attempt", range(3))
+async def test_a_paused_worker_whose_actors_were_moved_writes_nothing(
+    engine: RunningEngine, tmp_path: Path, report: Callable[..., None], attempt: int
+) -> None:
+    namespace = await engine.fresh_namespace()
+    async with (
+        wiretap(engine.endpoint) as tap,
+        workers(tmp_path, engine.endpoint, namespace) as crew,
+        Client(engine.endpoint, namespace=namespace) as client,
+        engine.api(namespace) as api,
+    ):
+        paused = await crew.start(endpoint=tap.endpoint)
+        handles = [client.get_or_create(ThrottledLedger, f"ledger-{index}") for index in range(ACTORS)]
+        for handle in handles:
+            await handle.call(Ledger.append, "saved")
+        await eventually(lambda: _puts(tap.puts()), lambda puts: puts >= ACTORS * 2)
+        await asyncio.gather(*(handle.call(Ledger.append, f"unsaved-{attempt}") for handle in handles))
+        stopped_at = paused.signal(signal.SIGSTOP)
+        other = await crew.start()
+        homes = await asyncio.gather(*(eventually(lambda h=h: h.call(Ledger.whereabouts)) for h in handles))
+        moved_after = time.monotonic() - stopped_at
+        assert {process for _, process in homes} == {other.pid}
+        for handle in handles:
+            await handle.call(Ledger.append, "after-the-move")
+        ids = [await handle.resolve() for handle in handles]
+
+        resumed_at = paused.signal(signal.SIGCONT)
+        await eventually(lambda: _ended(crew, paused.pid), lambda ended: ended == ACTORS)
+        noticed_after = max(
+            note.at for note in crew.journal.read() if note.process == paused.pid and note.what == "end"
+        )
+        await eventually(lambda: _number(tap.connections), lambda number: number >= 2)
+        for handle in handles:
+            assert await handle.call(Ledger.entries) == ["saved", "after-the-move"]
+        assert tap.puts(since=resumed_at) == []
+
+        await other.stop()
+        homes = await asyncio.gather(*(eventually(lambda h=h: h.call(Ledger.whereabouts)) for h in handles))
+        assert {process for _, process in homes} == {paused.pid}
+        for handle, actor_id in zip(handles, ids, strict=True):
+            assert await handle.call(Ledger.entries) == ["saved", "after-the-move"]
+            stored = await api.kv_get(actor_id, ACTOR_KEY)
+            assert stored is not None
+            state = cbor.decode(decode_actor(stored.value).state)
+            assert state == {"entries": ["saved", "after-the-move"], "blob": "", "mark": ""}
+        report(
+            actors=ACTORS,
+            moved_after_s=moved_after,
+            ended_after_s=noticed_after - resumed_at,
+            puts_after_resuming=len(tap.puts(since=resumed_at)),
+            unsaved_changes_dropped=ACTORS,
+        )
+
+
+async def _puts(puts: list[object]) -> int:
+    return len(puts)
+
+
+async def _number(number: int) -> int:
+    return number
+
+
+async def _ended(crew: Workers, pid: int) -> int:
+    return sum(note.what == "end" for note in crew.journal.read() if note.process == pid)
