@@ -26,6 +26,7 @@ from rivetkit_core.host.engine.envoy import Envoy
 from rivetkit_core.host.engine.hosted import HostedActor, Outcome
 from rivetkit_core.host.engine.link import Dialer
 from rivetkit_core.host.engine.tunnel.tunnel import Tunnel
+from rivetkit_core.host.engine.watchdog import Watchdog
 from rivetkit_core.host.port import ActorAccess
 from rivetkit_core.wire.envoy.messages import (
     ActorEvent,
@@ -108,6 +109,7 @@ class EngineHost:
         self._current: dict[str, HostedActor] = {}
         self._tasks: dict[HostedActor, asyncio.Task[Outcome]] = {}
         self._ended = asyncio.Event()
+        self._watchdog = Watchdog(clock)
         self._unsaved = 0
         self._sleepy = False
         self.is_open = False
@@ -153,6 +155,7 @@ class EngineHost:
             entropy=self.entropy,
         )
         await self._envoy.open(self._connect_timeout)
+        self._watchdog.start()
         self.is_open = True
 
     async def close(self) -> int:
@@ -177,6 +180,7 @@ class EngineHost:
         await self._tunnel.close()
         await self.access.aclose()
         await self.envoy.close()
+        self._watchdog.stop()
         await self._environment.close()
         self.is_open = False
         return self._unsaved

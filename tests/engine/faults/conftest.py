@@ -14,7 +14,9 @@ def report(record_property: Callable[[str, object], None]) -> Callable[..., None
     """Record the figures of a fault; they are shown at the end of the run."""
 
     def record(**figures: object) -> None:
-        shown = {name: round(value, 2) if isinstance(value, float) else value for name, value in figures.items()}
+        shown = {
+            name: round(value, 2) if isinstance(value, float) else value for name, value in figures.items()
+        }
         record_property(_FIGURES, ", ".join(f"{name} {value}" for name, value in shown.items()))
 
     return record

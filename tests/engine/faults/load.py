@@ -42,6 +42,19 @@ async def eventually(
     raise AssertionError(f"not within {within} s; last: {last!r}")
 
 
+async def until(condition: Callable[[], object], *, within: float = 60.0) -> None:
+    """Wait until a condition holds.
+
+    Raises:
+        AssertionError: Not within the time.
+    """
+
+    async def ask() -> bool:
+        return bool(condition())
+
+    await eventually(ask, lambda holds: holds, within=within)
+
+
 @dataclass
 class Tally:
     """What the clients of a test learned."""
@@ -88,9 +101,7 @@ class Load:
         before = {key: len(done) for key, done in self.tally.acknowledged.items()}
 
         async def missing() -> list[str]:
-            return [
-                key for key, done in self.tally.acknowledged.items() if len(done) < before[key] + answers
-            ]
+            return [key for key, done in self.tally.acknowledged.items() if len(done) < before[key] + answers]
 
         await eventually(missing, lambda keys: not keys, within=within)
 

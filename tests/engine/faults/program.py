@@ -9,6 +9,7 @@ lived and what it did, so that two lives at once and repeated work show.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 import os
@@ -106,7 +107,7 @@ class Ledger(Actor):
             "what": what,
             "entry": entry,
         }
-        os.write(JOURNAL, json.dumps(line).encode() + b"\n")
+        os.write(journal(), json.dumps(line).encode() + b"\n")
 
 
 @actor(durability="strict", shutdown_grace_period=2.0)
@@ -119,7 +120,10 @@ class ThrottledLedger(Ledger):
     """May lose what it did during the last interval, and nothing else."""
 
 
-JOURNAL = -1
+@functools.cache
+def journal() -> int:
+    """The open journal; a single write to it never mixes with those of other processes."""
+    return os.open(os.environ["FAULTS_JOURNAL"], os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
 
 async def run() -> None:
@@ -130,6 +134,5 @@ async def run() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    JOURNAL = os.open(os.environ["FAULTS_JOURNAL"], os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())

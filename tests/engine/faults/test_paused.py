@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from rivetkit.client import ActorHandle, Client
+from rivetkit.client import Client
 from rivetkit_core.wire import cbor
 from rivetkit_core.wire.persisted import ACTOR_KEY, decode_actor
-from tests.engine.faults.load import eventually
+from tests.engine.faults.load import eventually, until
 from tests.engine.faults.program import Ledger, ThrottledLedger
 from tests.engine.faults.wiretap import wiretap
 from tests.engine.faults.workers import Workers, workers
@@ -39,7 +39,7 @@ async def test_a_paused_worker_whose_actors_were_moved_writes_nothing(
         handles = [client.get_or_create(ThrottledLedger, f"ledger-{index}") for index in range(ACTORS)]
         for handle in handles:
             await handle.call(Ledger.append, "saved")
-        await eventually(lambda: _puts(tap.puts()), lambda puts: puts >= ACTORS * 2)
+        await until(lambda: len(tap.puts()) >= ACTORS * 2)
         await asyncio.gather(*(handle.call(Ledger.append, f"unsaved-{attempt}") for handle in handles))
         stopped_at = paused.signal(signal.SIGSTOP)
         other = await crew.start()
@@ -51,11 +51,11 @@ async def test_a_paused_worker_whose_actors_were_moved_writes_nothing(
         ids = [await handle.resolve() for handle in handles]
 
         resumed_at = paused.signal(signal.SIGCONT)
-        await eventually(lambda: _ended(crew, paused.pid), lambda ended: ended == ACTORS)
+        await until(lambda: _ended(crew, paused.pid) == ACTORS)
         noticed_after = max(
             note.at for note in crew.journal.read() if note.process == paused.pid and note.what == "end"
         )
-        await eventually(lambda: _number(tap.connections), lambda number: number >= 2)
+        await until(lambda: tap.connections >= 2)
         for handle in handles:
             assert await handle.call(Ledger.entries) == ["saved", "after-the-move"]
         assert tap.puts(since=resumed_at) == []
@@ -78,13 +78,5 @@ async def test_a_paused_worker_whose_actors_were_moved_writes_nothing(
         )
 
 
-async def _puts(puts: list[object]) -> int:
-    return len(puts)
-
-
-async def _number(number: int) -> int:
-    return number
-
-
-async def _ended(crew: Workers, pid: int) -> int:
+def _ended(crew: Workers, pid: int) -> int:
     return sum(note.what == "end" for note in crew.journal.read() if note.process == pid)
