@@ -90,8 +90,8 @@ class Watchdog:
         frames = list(_outwards(innermost))
         if frames and not self._answered.is_set():
             log.warning(
-                "the event loop is blocked for %g s %sat %s: nothing else runs in this process, and if it goes "
-                "on the engine gives its actors away. Await instead, or use asyncio.to_thread",
+                "the event loop is blocked for %g s %sat %s: nothing else runs in this process, and if it "
+                "goes on the engine gives its actors away. Await instead, or use asyncio.to_thread",
                 seconds,
                 _actor(frames),
                 _place(frames),

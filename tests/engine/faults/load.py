@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -57,27 +58,43 @@ async def until(condition: Callable[[], object], *, within: float = 60.0) -> Non
 
 @dataclass
 class Tally:
-    """What the clients of a test learned."""
+    """What the clients of a test learned; ``acknowledged`` has the entries of each ledger, and when."""
 
-    acknowledged: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    acknowledged: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
     sent: int = 0
     failures: Counter[str] = field(default_factory=Counter[str])
-    answered_at: list[float] = field(default_factory=list[float])
 
     @property
     def answers(self) -> int:
         return sum(map(len, self.acknowledged.values()))
 
-    def gap_after(self, moment: float) -> float:
-        """Seconds from a moment until the first answer that came 0.1 s later or more."""
-        return min(at for at in self.answered_at if at > moment + 0.1) - moment
+    def gap_after(self, moment: float, keys: Iterable[str]) -> float:
+        """Seconds from a moment until the last of these ledgers answered again.
+
+        An answer within 0.1 s may have been on its way at the moment.
+        """
+        return max(
+            min((at for at in self.acknowledged[key].values() if at > moment + 0.1), default=math.inf)
+            - moment
+            for key in keys
+        )
+
+
+@dataclass
+class Verdict:
+    """What became of the entries: acknowledged ones that are missing, by when they were acknowledged."""
+
+    lost_strict: list[float] = field(default_factory=list[float])
+    lost_throttled: list[float] = field(default_factory=list[float])
+    doubled: int = 0
+    unacknowledged: int = 0
 
 
 class Load:
     """Clients of some ledgers, one task each."""
 
     def __init__(self, client: Client, ledgers: dict[str, type[Ledger]]) -> None:
-        self.tally = Tally(acknowledged={key: set() for key in ledgers})
+        self.tally = Tally(acknowledged={key: {} for key in ledgers})
         self._client = client
         self._ledgers = ledgers
 
@@ -105,18 +122,19 @@ class Load:
 
         await eventually(missing, lambda keys: not keys, within=within)
 
-    async def verify(self) -> dict[str, int]:
-        """Read every ledger; counts of entries that were acknowledged and are missing, or are there twice."""
-        found = {"lost_strict": 0, "lost_throttled": 0, "doubled": 0, "unacknowledged": 0}
+    async def verify(self) -> Verdict:
+        """Read every ledger and compare it with what was promised."""
+        verdict = Verdict()
         for key, cls in self._ledgers.items():
             handle = self.handle(key)
             entries = await eventually(lambda handle=handle: handle.call(Ledger.entries))
-            lost = self.tally.acknowledged[key] - set(entries)
+            acknowledged = self.tally.acknowledged[key]
+            lost = [at for entry, at in acknowledged.items() if entry not in entries]
             strict = cls.__rivet_options__.get("durability") == "strict"
-            found["lost_strict" if strict else "lost_throttled"] += len(lost)
-            found["doubled"] += len(entries) - len(set(entries))
-            found["unacknowledged"] += len(set(entries) - self.tally.acknowledged[key])
-        return found
+            (verdict.lost_strict if strict else verdict.lost_throttled).extend(lost)
+            verdict.doubled += len(entries) - len(set(entries))
+            verdict.unacknowledged += len(set(entries) - set(acknowledged))
+        return verdict
 
     async def _append(self, key: str, ending: asyncio.Event, timeout: float) -> None:
         append = self.handle(key).action(Ledger.append, timeout=timeout)
@@ -130,5 +148,4 @@ class Load:
             except RivetError as failure:
                 tally.failures[f"{failure.group}.{failure.code}"] += 1
             else:
-                tally.acknowledged[key].add(entry)
-                tally.answered_at.append(time.monotonic())
+                tally.acknowledged[key][entry] = time.monotonic()

@@ -1,0 +1,73 @@
+"""A worker is killed under load, and another one takes its actors over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rivetkit.client import Client
+from tests.engine.faults.load import Load, eventually
+from tests.engine.faults.program import SAVE_INTERVAL, Ledger, StrictLedger, ThrottledLedger
+from tests.engine.faults.workers import workers
+from tests.engine.running import RunningEngine
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
+
+ROUNDS = 3
+LEDGERS: dict[str, type[Ledger]] = {
+    "strict-0": StrictLedger,
+    "strict-1": StrictLedger,
+    "throttled-0": ThrottledLedger,
+    "throttled-1": ThrottledLedger,
+}
+WRITE_SLACK = 1.0
+CLEAR_FAILURES = {"core.internal_error", "guard.tunnel_request_aborted", "client.timed_out"}
+
+
+async def test_the_actors_of_a_killed_worker_come_back_on_another(
+    engine: RunningEngine, tmp_path: Path, report: Callable[..., None]
+) -> None:
+    namespace = await engine.fresh_namespace()
+    async with (
+        workers(tmp_path, engine.endpoint, namespace) as crew,
+        Client(engine.endpoint, namespace=namespace) as client,
+    ):
+        load = Load(client, LEDGERS)
+        await crew.start()
+        gaps: list[float] = []
+        killed: list[float] = []
+        async with load.running(timeout=60.0) as tally:
+            for _ in range(ROUNDS):
+                await crew.start()
+                await load.progress()
+                homes = {key: await _home(load, key) for key in LEDGERS}
+                victim = max(homes.values(), key=list(homes.values()).count)
+                killed.append(await crew.by_pid(victim).kill())
+                await load.progress(within=120.0)
+                gaps.append(tally.gap_after(killed[-1], (key for key in LEDGERS if homes[key] == victim)))
+                assert victim not in {await _home(load, key) for key in LEDGERS}
+        verdict = await load.verify()
+        figures = {
+            "rounds": ROUNDS,
+            "calls": tally.sent,
+            "acknowledged": tally.answers,
+            "failures": dict(tally.failures),
+            "seconds_until_answers": [round(gap, 1) for gap in gaps],
+            "lost_strict": len(verdict.lost_strict),
+            "lost_throttled": len(verdict.lost_throttled),
+            "doubled": verdict.doubled,
+            "overlaps": len(crew.journal.overlaps()),
+        }
+        report(**figures)
+        assert verdict.lost_strict == []
+        for at in verdict.lost_throttled:
+            assert any(0 <= moment - at < SAVE_INTERVAL + WRITE_SLACK for moment in killed)
+        assert crew.journal.overlaps() == []
+        assert set(tally.failures) <= CLEAR_FAILURES
+
+
+async def _home(load: Load, key: str) -> int:
+    _, process = await eventually(lambda: load.handle(key).call(Ledger.whereabouts))
+    return process
