@@ -86,7 +86,7 @@ class Verdict:
 
     lost_strict: list[float] = field(default_factory=list[float])
     lost_throttled: list[float] = field(default_factory=list[float])
-    doubled: int = 0
+    doubled: list[str] = field(default_factory=list[str])
     unacknowledged: int = 0
 
 
@@ -132,7 +132,7 @@ class Load:
             lost = [at for entry, at in acknowledged.items() if entry not in entries]
             strict = cls.__rivet_options__.get("durability") == "strict"
             (verdict.lost_strict if strict else verdict.lost_throttled).extend(lost)
-            verdict.doubled += len(entries) - len(set(entries))
+            verdict.doubled += [entry for entry, times in Counter(entries).items() if times > 1]
             verdict.unacknowledged += len(set(entries) - set(acknowledged))
         return verdict
 

@@ -76,7 +76,7 @@ async def test_workers_and_clients_survive_a_killed_engine(
             connections_resumed=resumed,
             lost_strict=len(verdict.lost_strict),
             lost_throttled=len(verdict.lost_throttled),
-            doubled=verdict.doubled,
+            doubled=len(verdict.doubled),
             generations=max(note.generation for note in crew.journal.read()),
             overlaps=len(crew.journal.overlaps()),
         )

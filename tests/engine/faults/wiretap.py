@@ -47,7 +47,7 @@ class Wiretap:
     endpoint: str
     seen: list[Seen] = field(default_factory=list[Seen])
     judge: Callable[[ToRivet], Cut | None] | None = None
-    on_cut: Callable[[], None] | None = None
+    on_cut: Callable[[], object] | None = None
     flowing: asyncio.Event = field(default_factory=asyncio.Event)
     cuts: int = 0
     connections: int = 0

@@ -87,6 +87,11 @@ class Worker:
         await self._process.communicate()
         return moment
 
+    async def gone(self) -> None:
+        """Wait for an end that somebody else brings about."""
+        async with asyncio.timeout(_START_LIMIT):
+            await self._process.communicate()
+
     async def stop(self) -> int:
         """SIGTERM, and wait for the end; returns the exit status."""
         self._process.send_signal(signal.SIGTERM)
