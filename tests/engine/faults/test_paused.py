@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from rivetkit.client import Client
+from rivetkit_core.errors import RivetError
 from rivetkit_core.wire import cbor
 from rivetkit_core.wire.persisted import ACTOR_KEY, decode_actor
 from tests.engine.faults.load import eventually, until
-from tests.engine.faults.program import Ledger, ThrottledLedger
+from tests.engine.faults.program import Ledger, StrictLedger, ThrottledLedger
 from tests.engine.faults.wiretap import wiretap
 from tests.engine.faults.workers import Workers, workers
 from tests.engine.running import RunningEngine
@@ -22,6 +23,7 @@ from tests.engine.running import RunningEngine
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
 
 ACTORS = 3
+CHUNKED, LARGE = 400_000, 3_000_000
 
 
 @pytest.mark.parametrize("attempt", range(3))
@@ -76,6 +78,42 @@ async def test_a_paused_worker_whose_actors_were_moved_writes_nothing(
             puts_after_resuming=len(tap.puts(since=resumed_at)),
             unsaved_changes_dropped=ACTORS,
         )
+
+
+async def test_a_write_that_a_paused_worker_had_half_sent_is_never_finished(
+    engine: RunningEngine, tmp_path: Path, report: Callable[..., None]
+) -> None:
+    namespace = await engine.fresh_namespace()
+    async with (
+        wiretap(engine.endpoint, narrow=True) as tap,
+        workers(tmp_path, engine.endpoint, namespace) as crew,
+        Client(engine.endpoint, namespace=namespace) as client,
+    ):
+        paused = await crew.start(endpoint=tap.endpoint)
+        handle = client.get_or_create(StrictLedger, "ledger")
+        await handle.call(Ledger.fill, "o", CHUNKED)
+        tap.flowing.clear()
+        filling = asyncio.create_task(handle.call(Ledger.fill, "s", LARGE))
+        await tap.held.wait()
+        stopped_at = paused.signal(signal.SIGSTOP)
+        other = await crew.start()
+        whereabouts = handle.action(Ledger.whereabouts, timeout=1.0)
+        await eventually(whereabouts, lambda home: home[1] == other.pid)
+        moved_after = time.monotonic() - stopped_at
+        await handle.call(Ledger.fill, "n", CHUNKED)
+
+        tap.flowing.set()
+        resumed_at = paused.signal(signal.SIGCONT)
+        await until(lambda: _ended(crew, paused.pid) == 1)
+        await until(lambda: tap.connections >= 2)
+        with pytest.raises(RivetError):
+            await filling
+        late = len(tap.puts(since=resumed_at))
+        await other.kill()
+        await eventually(whereabouts, lambda home: home[1] == paused.pid)
+        report(moved_after_s=moved_after, resumed_after_s=resumed_at - stopped_at, late_puts=late)
+        assert await handle.call(Ledger.filled) == ("n", CHUNKED)
+        assert late == 0
 
 
 def _ended(crew: Workers, pid: int) -> int:

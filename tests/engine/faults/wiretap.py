@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from rivetkit_core.wire.envoy.messages import KvPut, KvRequest, ToRivet
 Cut = Literal["before", "inside", "after"]
 
 _PIECE = 65_536
+_NARROW = 4096
 _PROTOCOL = 8
 
 
@@ -41,7 +43,8 @@ class Wiretap:
     Attributes:
         judge: Asked about each message; says where to cut the connection, if at all.
         on_cut: Called at the moment of a cut.
-        flowing: Cleared, nothing is read from workers any more.
+        flowing: Cleared, nothing more is read of a message once it has begun.
+        held: Set when a message is held back for that.
     """
 
     endpoint: str
@@ -49,6 +52,7 @@ class Wiretap:
     judge: Callable[[ToRivet], Cut | None] | None = None
     on_cut: Callable[[], object] | None = None
     flowing: asyncio.Event = field(default_factory=asyncio.Event)
+    held: asyncio.Event = field(default_factory=asyncio.Event)
     cuts: int = 0
     connections: int = 0
 
@@ -64,8 +68,11 @@ class Wiretap:
 
 
 @contextlib.asynccontextmanager
-async def wiretap(engine: str) -> AsyncGenerator[Wiretap]:
-    """A proxy to the engine at a URL, for the duration of a block."""
+async def wiretap(engine: str, *, narrow: bool = False) -> AsyncGenerator[Wiretap]:
+    """A proxy to the engine at a URL, for the duration of a block.
+
+    A ``narrow`` one takes so little at once that workers keep the rest of a large message to themselves.
+    """
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -75,7 +82,11 @@ async def wiretap(engine: str) -> AsyncGenerator[Wiretap]:
         task.add_done_callback(tasks.discard)
         await _serve(tap, engine, reader, writer)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=_PIECE)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    if narrow:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _NARROW)
+    server = await asyncio.start_server(serve, sock=listener, limit=_NARROW if narrow else _PIECE)
     tap = Wiretap(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     tap.flowing.set()
     try:
@@ -155,9 +166,10 @@ async def _frame(
     mask = await reader.readexactly(4)
     payload = bytearray()
     while len(payload) < size:
-        await tap.flowing.wait()
+        if not tap.flowing.is_set():
+            tap.held.set()
+            await tap.flowing.wait()
         payload += await reader.readexactly(min(_PIECE, size - len(payload)))
-    await tap.flowing.wait()
     raw = head + mask + bytes(payload)
     if head[0] & 0x0F != Opcode.BINARY:
         return raw, None
