@@ -29,9 +29,11 @@ FIVE_PUTS = 3_000_000
 OLD, NEW = 200_000, {1: ONE_PUT, 3: THREE_PUTS, 5: FIVE_PUTS}
 PLACES: tuple[Cut, ...] = ("before", "inside", "after")
 CLEAR_FAILURES = {
-    "core.internal_error",
-    "guard.tunnel_request_aborted",
     "client.timed_out",
+    "core.internal_error",
+    "guard.actor_stopped_while_waiting",
+    "guard.tunnel_message_timeout",
+    "guard.tunnel_request_aborted",
     "storage.unavailable",
 }
 
