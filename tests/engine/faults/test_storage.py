@@ -197,7 +197,7 @@ async def test_records_that_a_crash_left_are_all_old_or_all_new(
             lambda session=session, writing=writing: writing.done() or bench.envoy.requests.session > session
         )
         scope.close()
-        await asyncio.wait([writing])
+        await asyncio.gather(writing, return_exceptions=True)
         found = await KvStorage(await bench.next_generation(actor_id)).load([b"a", b"b", b"c"])
         assert found in (old, new)
         outcomes["new" if found == new else "old"] += 1

@@ -74,13 +74,14 @@ async def wiretap(engine: str, *, narrow: bool = False) -> AsyncGenerator[Wireta
     A ``narrow`` one takes so little at once that workers keep the rest of a large message to themselves.
     """
     tasks: set[asyncio.Task[None]] = set()
+    ending = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task: asyncio.Task[None] | None = asyncio.current_task()
         assert task is not None
         tasks.add(task)
         task.add_done_callback(tasks.discard)
-        await _serve(tap, engine, reader, writer)
+        await _serve(tap, engine, reader, writer, ending)
 
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
@@ -93,14 +94,17 @@ async def wiretap(engine: str, *, narrow: bool = False) -> AsyncGenerator[Wireta
         yield tap
     finally:
         server.close()
-        for task in tuple(tasks):
-            task.cancel()
+        ending.set()
         if tasks:
             await asyncio.wait(tasks)
 
 
 async def _serve(
-    tap: Wiretap, engine: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    tap: Wiretap,
+    engine: str,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    ending: asyncio.Event,
 ) -> None:
     parts = urlsplit(engine)
     try:
@@ -111,6 +115,7 @@ async def _serve(
     pumps = {
         asyncio.create_task(_from_worker(tap, reader, to_engine)),
         asyncio.create_task(_copy(from_engine, writer)),
+        asyncio.create_task(_true(ending)),
     }
     try:
         await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -120,6 +125,10 @@ async def _serve(
         for end in (writer, to_engine):
             end.transport.abort()
         await asyncio.wait(pumps)
+
+
+async def _true(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
