@@ -109,7 +109,6 @@ class Envoy:
         self._closing = False
         self._connected_at = 0.0
         self._failures = 0
-        self._farewell: asyncio.Task[None] | None = None
         self.last_contact: float | None = None
         self.failure: RivetError | None = None
         self.events = EventLog(self._schedule_flush)
@@ -359,6 +358,5 @@ class Envoy:
             self.lease.duration,
         )
         self._owner.on_lost()
-        link = self._link
-        if link is not None:  # the engine may have forgotten us, the socket need not know
-            self._farewell = asyncio.create_task(link.close(1001, "envoy.lost"))
+        if self._link is not None:  # the engine may have forgotten us, and must not get what is still unsent
+            self._link.abort()

@@ -164,7 +164,6 @@ class WebSocketLink(asyncio.Protocol):
             self.abort()
 
     def abort(self) -> None:
-        """Drop the connection, and everything that was not sent."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -76,8 +76,9 @@ async def test_a_save_whose_connection_is_cut_anywhere_is_whole_or_not_there(
     ):
         worker = await crew.start(endpoint=tap.endpoint)
         handles = {case: client.get_or_create(StrictLedger, "-".join(map(str, case))) for case in cases}
-        for case, handle in handles.items():
+        for handle in handles.values():
             await eventually(lambda handle=handle: handle.call(StrictLedger.fill, "o", OLD))
+        for case, handle in handles.items():
             puts, nth, where = case
             tap.judge = CutAt(nth, where)
             answers[case] = await _fill(handle, NEW[puts])

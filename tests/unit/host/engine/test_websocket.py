@@ -11,11 +11,15 @@ from contextlib import asynccontextmanager
 import pytest
 from websockets import Subprotocol
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosedError
 
 from rivetkit_core.clock import SystemClock
 from rivetkit_core.host.engine.link import LinkLost
 from rivetkit_core.host.engine.websocket import EnvoyAddress, WebSocketDialer, WebSocketLink
-from rivetkit_core.wire.envoy.messages import Stopping
+from rivetkit_core.wire.envoy.messages import KvPut, KvRequest, Stopping
+
+LARGE = 64 * 1024 * 1024
+"""More than two sockets hold."""
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -34,7 +38,7 @@ async def dialled() -> AsyncGenerator[tuple[WebSocketLink, ServerConnection]]:
         accepted.set_result(connection)
         await connection.wait_closed()
 
-    async with serve(accept, "127.0.0.1", 0, subprotocols=[Subprotocol("rivet")]) as server:
+    async with serve(accept, "127.0.0.1", 0, subprotocols=[Subprotocol("rivet")], max_size=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         address = EnvoyAddress(f"http://127.0.0.1:{port}", "default", "default", "key", 1)
         link = await WebSocketDialer(address, 8, SystemClock()).dial()
@@ -69,3 +73,14 @@ async def test_a_connection_that_the_engine_resets_is_lost_and_can_be_closed() -
         with pytest.raises(LinkLost):
             await link.receive()
         await link.close(1000, "envoy.reconnect")
+
+
+async def test_what_has_not_left_the_process_when_a_connection_is_dropped_never_arrives() -> None:
+    async with dialled() as (link, server):
+        server.transport.pause_reading()
+        request = KvRequest("actor", 1, KvPut((b"key",), (bytes(LARGE),)))
+        link.send(request)
+        link.abort()
+        server.transport.resume_reading()
+        with pytest.raises(ConnectionClosedError):
+            await server.recv()
