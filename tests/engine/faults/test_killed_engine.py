@@ -52,7 +52,8 @@ async def test_workers_and_clients_survive_a_killed_engine(
         conn = await stack.enter_async_context(load.handle("strict-0").connect())
         stream = await stack.enter_async_context(conn.events(Ledger.appended))
         async with load.running(timeout=60.0) as tally:
-            for _ in range(rounds):
+            for number in range(rounds):
+                marker = f"marker-{number}"
                 await load.progress()
                 moment = await _killed(process)
                 if long:
@@ -61,9 +62,11 @@ async def test_workers_and_clients_survive_a_killed_engine(
                 await load.progress(within=120.0)
                 gaps.append(tally.gap_after(moment, LEDGERS))
                 await eventually(lambda: conn.call(Ledger.whereabouts))
-                last = await eventually(lambda: load.handle("strict-0").call(Ledger.append, "marker"))
+                last = await eventually(
+                    lambda marker=marker: load.handle("strict-0").call(Ledger.append, marker)
+                )
                 async for entry in stream:
-                    if entry == "marker":
+                    if entry == marker:
                         break
                 resumed += last > 0
         verdict = await load.verify()
