@@ -25,17 +25,17 @@ _BETWEEN_LIVES = frozenset(
     {
         "actor.starting", "actor.stopping", "actor.stopped", "actor.not_ready", "actor.not_configured",
         "actor.restarting", "actor.destroying", "guard.service_unavailable",
-        "guard.actor_wake_retries_exceeded", "guard.actor_stopped_while_waiting",
-        "envoy.actor_generation_mismatch",
+        "guard.actor_wake_retries_exceeded", "envoy.actor_generation_mismatch",
     }
 )  # fmt: skip
 _LINK_TROUBLE = frozenset(
     {
         "actor.aborted", "actor.callback_timed_out", "actor.dropped_reply", "actor.overloaded",
         "client.connection_lost", "client.get_params_failed", "client.request_failed", "client.timed_out",
-        "guard.actor_ready_timeout", "guard.gateway_response_start_timeout", "guard.rate_limit",
-        "guard.request_timeout", "guard.retry_attempts_exceeded", "guard.tunnel_message_timeout",
-        "guard.tunnel_request_aborted", "guard.tunnel_response_closed", "guard.upstream_error",
+        "guard.actor_ready_timeout", "guard.actor_stopped_while_waiting",
+        "guard.gateway_response_start_timeout", "guard.rate_limit", "guard.request_timeout",
+        "guard.retry_attempts_exceeded", "guard.tunnel_message_timeout", "guard.tunnel_request_aborted",
+        "guard.tunnel_response_closed", "guard.upstream_error",
         "guard.websocket_closed_before_open", "guard.websocket_open_timeout", "ws.going_away",
     }
 )  # fmt: skip

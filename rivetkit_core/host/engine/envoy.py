@@ -52,7 +52,7 @@ log = logging.getLogger("rivetkit.envoy")
 _INIT_TIMEOUT = 10.0
 _LEASE_BEFORE_INIT = 10.0
 _FIRST_RETRY = 0.25
-_LAST_RETRY = 30.0
+_RETRIES_PER_LEASE = 4
 _STABLE_AFTER = 10.0
 _ACK_INTERVAL = 2.0
 _HELD_TUNNEL_MESSAGES = 4096
@@ -110,7 +110,6 @@ class Envoy:
         self._closing = False
         self._connected_at = 0.0
         self._failures = 0
-        self._farewell: asyncio.Task[None] | None = None
         self.last_contact: float | None = None
         self.failure: RivetError | None = None
         self.events = EventLog(self._schedule_flush)
@@ -380,7 +379,9 @@ class Envoy:
         stable = self._clock.monotonic() - self._connected_at >= _STABLE_AFTER
         self._failures = 0 if stable and self._connected_at else self._failures + 1
         self._connected_at = 0.0
-        longest = min(_FIRST_RETRY * 2 ** max(self._failures - 1, 0), _LAST_RETRY)
+        # Several attempts fit into a lease: an engine that is back must find us with our actors.
+        most = self.lease.duration / _RETRIES_PER_LEASE
+        longest = min(_FIRST_RETRY * 2 ** min(max(self._failures - 1, 0), 10), most)
         delay = jitter(self._entropy, longest / 2, longest)
         log.warning("connection to the engine lost %s, trying again in %.2f s", lost, delay)
         await self._clock.sleep(delay)
@@ -391,6 +392,5 @@ class Envoy:
             self.lease.duration,
         )
         self._owner.on_lost()
-        link = self._link
-        if link is not None:  # the engine may have forgotten us, the socket need not know
-            self._farewell = asyncio.create_task(link.close(1001, "envoy.lost"))
+        if self._link is not None:  # the engine may have forgotten us, and must not get what is still unsent
+            self._link.abort()

@@ -26,6 +26,7 @@ from rivetkit_core.host.engine.envoy import Envoy
 from rivetkit_core.host.engine.hosted import HostedActor, Outcome
 from rivetkit_core.host.engine.link import Dialer
 from rivetkit_core.host.engine.tunnel.tunnel import Tunnel
+from rivetkit_core.host.engine.watchdog import Watchdog
 from rivetkit_core.host.port import ActorAccess
 from rivetkit_core.wire.envoy.messages import (
     ActorEvent,
@@ -109,6 +110,7 @@ class EngineHost:
         self._current: dict[str, HostedActor] = {}
         self._tasks: dict[HostedActor, asyncio.Task[Outcome]] = {}
         self._ended = asyncio.Event()
+        self._watchdog = Watchdog(clock)
         self._unsaved = 0
         self._sleepy = False
         self.is_open = False
@@ -165,6 +167,7 @@ class EngineHost:
             entropy=self.entropy,
         )
         await self._envoy.open(self._connect_timeout)
+        self._watchdog.start()
         self.is_open = True
 
     async def close(self) -> int:
@@ -190,6 +193,7 @@ class EngineHost:
         await self._tunnel.close()
         await self.access.aclose()
         await self.envoy.close()
+        self._watchdog.stop()
         await self._environment.close()
         self.is_open = False
         return self._unsaved

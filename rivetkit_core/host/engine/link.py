@@ -44,6 +44,10 @@ class EnvoyLink(Protocol):
         """End the connection and wait, within a bound, until the engine noticed. Idempotent."""
         ...
 
+    def abort(self) -> None:
+        """Drop the connection at once, and everything that has not left this process. Idempotent."""
+        ...
+
 
 class Dialer(Protocol):
     """Opens connections that belong to one envoy."""

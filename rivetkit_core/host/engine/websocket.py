@@ -164,7 +164,6 @@ class WebSocketLink(asyncio.Protocol):
             self.abort()
 
     def abort(self) -> None:
-        """Drop the connection, and everything that was not sent."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -242,13 +241,14 @@ class WebSocketLink(asyncio.Protocol):
         self._changed.set()
 
     def _flush(self) -> None:
-        if self._transport is None:
-            return
+        transport = self._transport
         for data in self._protocol.data_to_send():
+            if transport is None or transport.is_closing():
+                continue  # nobody gets it; uvloop would raise
             if data:
-                self._transport.write(data)
-            elif self._transport.can_write_eof():
-                self._transport.write_eof()
+                transport.write(data)
+            elif transport.can_write_eof():
+                transport.write_eof()
 
     def _end(self, lost: LinkLost) -> None:
         if self._lost is None:

@@ -55,6 +55,11 @@ class ScriptedEnvoyLink:
             self.end(code, reason)
             self._left()
 
+    def abort(self) -> None:
+        if self.closed is None:
+            self.end(1006, "")
+            self._left()
+
     def deliver(self, message: ToEnvoy) -> None:
         self._incoming.append(message)
         self._wake.set()

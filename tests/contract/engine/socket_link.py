@@ -75,6 +75,9 @@ class SocketLink:
         await asyncio.wait([self._writing])
         await self._socket.close(code, reason)
 
+    def abort(self) -> None:
+        self._socket.transport.abort()
+
     async def _write(self) -> None:
         while True:
             await self._more.wait()

@@ -315,6 +315,18 @@ async def test_the_first_retry_comes_within_a_quarter_of_a_second() -> None:
         assert world.host.envoy.is_connected
 
 
+async def test_a_connection_that_breaks_again_and_again_does_not_cost_the_lease() -> None:
+    async with running(ADDING) as world:
+        actor_id = await world.create()
+        for _ in range(8):
+            world.engine.faults.drop()
+            await settle()
+            await world.clock.advance(world.host.envoy.lease.duration / 4)
+            assert world.host.envoy.is_connected
+        assert await world.call(actor_id, "add", 1) == 1
+        assert world.host.running_count == 1
+
+
 async def test_pings_are_answered() -> None:
     async with running(ADDING) as world:
         await world.clock.advance(9.0)

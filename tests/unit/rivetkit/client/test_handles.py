@@ -130,7 +130,14 @@ async def test_repeating_ends(world: World) -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["actor.overloaded", "actor.dropped_reply", "client.connection_lost", "actor.aborted", "user.nope"],
+    [
+        "actor.overloaded",
+        "actor.dropped_reply",
+        "client.connection_lost",
+        "actor.aborted",
+        "guard.actor_stopped_while_waiting",
+        "user.nope",
+    ],
 )
 async def test_a_failure_that_may_have_had_effects_is_not_repeated(world: World, code: str) -> None:
     failure = named(code)
