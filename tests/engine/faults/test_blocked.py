@@ -15,7 +15,7 @@ from tests.engine.faults.load import eventually, until
 from tests.engine.faults.program import Ledger, ThrottledLedger
 from tests.engine.faults.wiretap import wiretap
 from tests.engine.faults.workers import workers
-from tests.engine.running import RunningEngine
+from tests.engines import RunningEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
 

@@ -19,7 +19,7 @@ from tests.engine.faults.load import eventually
 from tests.engine.faults.program import StrictLedger
 from tests.engine.faults.wiretap import Cut, wiretap
 from tests.engine.faults.workers import workers
-from tests.engine.running import RunningEngine
+from tests.engines import RunningEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 

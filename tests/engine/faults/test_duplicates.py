@@ -15,7 +15,7 @@ from rivetkit_core.host.engine.process import EngineProcess
 from tests.engine.faults.load import eventually, until
 from tests.engine.faults.program import Ledger, StrictLedger
 from tests.engine.faults.workers import workers
-from tests.engine.running import RunningEngine, launch_into, locate
+from tests.engines import RunningEngine, launch_into, locate
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(180)]
 

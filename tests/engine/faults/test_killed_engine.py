@@ -18,7 +18,7 @@ from rivetkit_core.host.engine.process import EngineProcess
 from tests.engine.faults.load import Load, eventually, until
 from tests.engine.faults.program import Ledger, StrictLedger, ThrottledLedger
 from tests.engine.faults.workers import Note, workers
-from tests.engine.running import RunningEngine, engine_process, launch_into
+from tests.engines import RunningEngine, engine_process, launch_into
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 

@@ -12,7 +12,7 @@ from rivetkit.client import Client
 from tests.engine.faults.load import Load, eventually
 from tests.engine.faults.program import SAVE_INTERVAL, Ledger, StrictLedger, ThrottledLedger
 from tests.engine.faults.workers import workers
-from tests.engine.running import RunningEngine
+from tests.engines import RunningEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 

@@ -18,7 +18,7 @@ from tests.engine.faults.load import eventually, until
 from tests.engine.faults.program import Ledger, StrictLedger, ThrottledLedger
 from tests.engine.faults.wiretap import wiretap
 from tests.engine.faults.workers import Workers, workers
-from tests.engine.running import RunningEngine
+from tests.engines import RunningEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
 

@@ -37,7 +37,7 @@ from rivetkit_core.wire.envoy.messages import (
 )
 from tests.engine.faults.load import until
 from tests.engine.faults.wiretap import Cut, Wiretap, wiretap
-from tests.engine.running import RunningEngine
+from tests.engines import RunningEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
