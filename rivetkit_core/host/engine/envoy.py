@@ -202,8 +202,6 @@ class Envoy:
             self._acknowledge()
             await link.close(1000, "envoy.shutdown")
         self.lease.end()
-        if self._farewell is not None:
-            await asyncio.wait([self._farewell])
         if supervisor is not None:
             supervisor.cancel()
             await asyncio.wait([supervisor])
