@@ -10,15 +10,19 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from rivetkit_core._version import VERSION
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.edge.errors import http_error
-from rivetkit_core.errors import ProtocolError, RivetError, error, status_of
+from rivetkit_core.errors import ActorSpecifier, ProtocolError, RivetError, error, status_of
 from rivetkit_core.wire.client_protocol import Codec
 from rivetkit_core.wire.json_form import json_to_cbor
 from rivetkit_core.wire.messages import Encoding
+
+HEADERS = ("x-rivet-encoding", "x-rivet-conn-params")
+"""What ``serve_http`` reads of a request's headers."""
 
 _BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _ENCODINGS = {encoding.value.encode(): encoding for encoding in Encoding}
@@ -91,19 +95,23 @@ async def serve_http(actor: ActorTask, request: HttpRequest) -> HttpResponse:
         return error_response(failure, codec)
 
 
-def actor_headers(actor: ActorTask) -> list[tuple[str, str]]:
+def actor_headers(actor: ActorTask) -> tuple[tuple[str, str], ...]:
     """What every answer of an actor says about it (client-protocol 1.6).
 
     Values are text, to be sent as UTF-8. A key that would break a header is left out.
     """
-    specifier = actor.identity.specifier
+    return _specifier_headers(actor.identity.specifier)
+
+
+@lru_cache(maxsize=1024)
+def _specifier_headers(specifier: ActorSpecifier) -> tuple[tuple[str, str], ...]:
     headers = [
         ("x-rivet-actor", specifier.actor_id),
         ("x-rivet-actor-generation", str(specifier.generation)),
     ]
     if not any(character < " " or character == "\x7f" for character in specifier.key):
         headers.append(("x-rivet-actor-key", specifier.key.encode(errors="replace").decode()))
-    return headers
+    return tuple(headers)
 
 
 def error_response(failure: RivetError, codec: Codec) -> HttpResponse:

@@ -1,13 +1,19 @@
 """The real connection to an engine: a websocket, driven without tasks of its own (envoy-protocol 3.1 to 3.5).
 
-``websockets`` speaks the websocket protocol sans-IO; this module moves its bytes. Sending writes to the
-transport in the same step, so what was allowed to be written a moment ago is not written later.
+``websockets`` speaks the websocket protocol sans-IO; this module moves its bytes.
+
+Invariants
+    A storage request is given to the transport in the step that sends it: what the lease allowed a moment
+    ago is not written later. So is everything else but client traffic.
+    Of client traffic, the first message of a turn of the event loop is written at once, and so is one that
+    follows a millisecond later; the others share a write at the end of the turn. The order stays.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from collections import deque
@@ -27,13 +33,14 @@ from rivetkit_core.clock import Clock
 from rivetkit_core.errors import ProtocolError
 from rivetkit_core.host.engine.link import EnvoyLink, LinkLost
 from rivetkit_core.wire.envoy.codec import EnvoyCodec
-from rivetkit_core.wire.envoy.messages import ToEnvoy, ToRivet
+from rivetkit_core.wire.envoy.messages import ToEnvoy, ToRivet, ToRivetTunnel
 
 log = logging.getLogger("rivetkit.envoy")
 
 _DIAL_TIMEOUT = 10.0
 _CLOSE_TIMEOUT = 2.0
 _MAX_UNSENT = 256 * 1024 * 1024
+_LONGEST_TURN = 0.001
 _QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -116,6 +123,8 @@ class WebSocketLink(asyncio.Protocol):
         self._clock = clock
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
+        self._turn_end: asyncio.Handle | None = None
+        self._written_at = 0.0
         self._incoming: deque[ToEnvoy] = deque()
         self._partial: list[bytes] = []
         self._changed = asyncio.Event()
@@ -139,11 +148,11 @@ class WebSocketLink(asyncio.Protocol):
         if self._lost is not None or self._protocol.state is not OPEN:
             return
         self._protocol.send_binary(self._codec.encode_to_rivet(message))
-        self._flush()
-        transport = self._transport
-        if transport is not None and transport.get_write_buffer_size() > _MAX_UNSENT:
-            self._end(LinkLost(1006, "the engine does not read what it is sent"))
-            transport.abort()
+        if self._turn_end is None:
+            self._flush()
+            self._turn_end = asyncio.get_running_loop().call_soon(self._end_turn)
+        elif not isinstance(message, ToRivetTunnel) or self._is_late():
+            self._flush()
 
     async def receive(self) -> ToEnvoy:
         while not self._incoming:
@@ -172,8 +181,10 @@ class WebSocketLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._socket = cast("socket.socket | None", transport.get_extra_info("socket"))
-        if self._socket is not None:
+        shared = cast("socket.socket | None", transport.get_extra_info("socket"))
+        if shared is not None:
+            # uvloop's own makes a new socket object for every call.
+            self._socket = socket.socket(fileno=os.dup(shared.fileno()))
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._protocol.send_request(self._protocol.connect())
         self._flush()
@@ -196,6 +207,11 @@ class WebSocketLink(asyncio.Protocol):
         else:
             self._end(LinkLost(code, reason or ""))
         self._gone.set()
+        if self._turn_end is not None:
+            self._turn_end.cancel()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -241,14 +257,26 @@ class WebSocketLink(asyncio.Protocol):
         self._incoming.append(message)
         self._changed.set()
 
+    def _end_turn(self) -> None:
+        self._turn_end = None
+        self._flush()
+
+    def _is_late(self) -> bool:
+        """Whether the turn takes so long that those who wait for an answer would notice."""
+        return self._clock.monotonic() - self._written_at > _LONGEST_TURN
+
     def _flush(self) -> None:
-        if self._transport is None:
+        transport, unsent = self._transport, self._protocol.data_to_send()
+        if transport is None or not unsent:
             return
-        for data in self._protocol.data_to_send():
-            if data:
-                self._transport.write(data)
-            elif self._transport.can_write_eof():
-                self._transport.write_eof()
+        ends = not unsent[-1]
+        transport.writelines(unsent[:-1] if ends else unsent)
+        if ends and transport.can_write_eof():
+            transport.write_eof()
+        self._written_at = self._clock.monotonic()
+        if transport.get_write_buffer_size() > _MAX_UNSENT:
+            self._end(LinkLost(1006, "the engine does not read what it is sent"))
+            transport.abort()
 
     def _end(self, lost: LinkLost) -> None:
         if self._lost is None:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from rivetkit_core.actor.lifecycle import REFUSALS
 from rivetkit_core.actor.task import ActorTask
-from rivetkit_core.edge.http import HttpRequest, actor_headers, serve_http
+from rivetkit_core.edge.http import HEADERS, HttpRequest, actor_headers, serve_http
 from rivetkit_core.errors import error
 from rivetkit_core.host.engine.tunnel.body import RequestBody
 from rivetkit_core.host.engine.tunnel.response import Response
@@ -106,7 +106,7 @@ async def serve_actor_http(actor: ActorTask, exchange: HttpExchange) -> None:
     """Serve actions, health and metadata of an actor."""
     body = await exchange.read_body(MAX_BODY)
     require_running(actor)  # again: the upload may have outlived the generation
-    headers = {name: value.encode() for name, value in exchange.headers.items()}
+    headers = {name: exchange.headers[name].encode() for name in HEADERS if name in exchange.headers}
     response = await serve_http(actor, HttpRequest(exchange.method, exchange.path, headers, body))
-    answer = {"content-type": response.content_type, **dict(actor_headers(actor)), **dict(response.headers)}
+    answer = dict((("content-type", response.content_type), *actor_headers(actor), *response.headers))
     await exchange.respond(response.status, answer, response.body)
