@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -59,7 +59,9 @@ class Setup:
         """A new directory that lasts as long as the question."""
         return self.stack.enter_context(tempfile.TemporaryDirectory(prefix="rivetkit-bench-"))
 
-    async def server(self, kind: str, *args: str) -> ServerProcess:
+    async def server(
+        self, kind: str, *args: str, environment: Mapping[str, str] | None = None
+    ) -> ServerProcess:
         """Start a server process that lasts as long as the question; ours are the ones that are sampled."""
         profile = None
         if self.profiles is not None and kind in _OURS:
@@ -67,7 +69,7 @@ class Setup:
             profile = self.profiles / f"{self.started}.txt"
         if kind == "rivetkit":
             args = (self.directory(),)
-        server = await ServerProcess.start(kind, *args, profile=profile)
+        server = await ServerProcess.start(kind, *args, profile=profile, environment=environment)
         self.stack.push_async_callback(server.stop)
         return server
 
