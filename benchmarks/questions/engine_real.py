@@ -56,9 +56,11 @@ class _Measured:
         self._numbers = itertools.count()
 
     async def callers(self, host: MeasuredHost, count: int) -> list[HttpCaller]:
-        """Callers of one actor."""
+        """Callers of one actor, which exists: an engine may refuse those who create it at the same time."""
         request = action_request(_ACTOR, f"{host.pool}-{count}", "increment", 1, pool=host.pool)
-        return await open_callers(self._setup, self._engine.port, [itertools.repeat(request)] * count)
+        callers = await open_callers(self._setup, self._engine.port, [itertools.repeat(request)] * count)
+        await callers[0]()
+        return callers
 
     def calling(self, host: MeasuredHost, callers: list[HttpCaller]) -> Contender:
         return self._watched(host, list(callers))
