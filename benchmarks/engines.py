@@ -1,7 +1,7 @@
 """A real engine for measurements, with hosts on it: ours in the pool ``py``, the stock one in ``ts``.
 
-The engine and the stock runtime are the packages that ``scripts/setup`` installs for the tests; without them there
-is nothing to measure. Data is in a temporary directory, ports are free ones.
+The engine and the stock runtime are the packages that ``scripts/setup`` installs for the tests; without them
+there is nothing to measure. Data is in a temporary directory, ports are free ones.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ PACKAGES = Path(__file__).resolve().parents[1] / "tests" / "interop"
 
 _STOCK = Path(__file__).with_name("stock.mjs")
 _CONNECTED_WITHIN = 30.0
+
+
+def is_installed() -> bool:
+    """Whether the packages are there."""
+    return (PACKAGES / "node_modules" / "rivetkit").is_dir()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What actors cost on a real engine, next to the stock TypeScript runtime on the same engine.
 
-Everything goes through the engine's gateway over HTTP, as clients do it. ``engine_cpu`` among the details is the
-engine's share of a core, so that it shows who waits for whom.
+Everything goes through the engine's gateway over HTTP, as clients do it. ``engine_cpu`` among the details is
+the engine's share of a core, so that it shows who waits for whom. An engine starts fewer actors while the
+processors are busy, also with others' work: creation and waking need a quiet machine.
 
     action      one that changes state, by callers of one actor
     creation    the first call to an actor that does not exist
@@ -17,7 +18,7 @@ from collections.abc import AsyncGenerator, Iterator
 from statistics import median
 
 from benchmarks.comparison import Comparison, Contender, Row, Setup, counted
-from benchmarks.engines import MeasuredEngine, MeasuredHost
+from benchmarks.engines import MeasuredEngine, MeasuredHost, is_installed
 from benchmarks.load import Call, Sample, measure, summary
 from benchmarks.questions.creation import Checked
 from benchmarks.questions.http import check_count, open_callers
@@ -31,6 +32,9 @@ _LOOK_EVERY = 0.005
 
 
 async def ask(setup: Setup) -> AsyncGenerator[Row]:
+    if not is_installed():
+        print("engine_real: not asked, as the packages of the tests are not installed")
+        return
     engine = await MeasuredEngine.start(setup)
     ours, stock = await engine.ours(setup), await engine.stock(setup)
     measured = _Measured(setup, engine)
@@ -117,7 +121,8 @@ class _Measured:
 
     def _fresh(self, host: MeasuredHost) -> Iterator[bytes]:
         return (
-            action_request(_ACTOR, f"new-{number}", "increment", 1, pool=host.pool) for number in self._numbers
+            action_request(_ACTOR, f"new-{number}", "increment", 1, pool=host.pool)
+            for number in self._numbers
         )
 
     async def _sleep(self, actor_id: str) -> None:

@@ -7,6 +7,8 @@ Invariants
     ago is not written later. So is everything else but client traffic.
     Of client traffic, the first message of a turn of the event loop is written at once, and so is one that
     follows a millisecond later; the others share a write at the end of the turn. The order stays.
+    Above 4 MiB that the engine has not taken, ``writable`` makes those wait who can; above 256 MiB the
+    connection is given up.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ log = logging.getLogger("rivetkit.envoy")
 
 _DIAL_TIMEOUT = 10.0
 _CLOSE_TIMEOUT = 2.0
+_CONGESTED = 4 * 1024 * 1024
 _MAX_UNSENT = 256 * 1024 * 1024
 _LONGEST_TURN = 0.001
 _QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
@@ -130,6 +133,8 @@ class WebSocketLink(asyncio.Protocol):
         self._changed = asyncio.Event()
         self._handshake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._gone = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._lost: LinkLost | None = None
 
     @property
@@ -153,6 +158,9 @@ class WebSocketLink(asyncio.Protocol):
             self._turn_end = asyncio.get_running_loop().call_soon(self._end_turn)
         elif not isinstance(message, ToRivetTunnel) or self._is_late():
             self._flush()
+
+    async def writable(self) -> None:
+        await self._writable.wait()
 
     async def receive(self) -> ToEnvoy:
         while not self._incoming:
@@ -181,6 +189,7 @@ class WebSocketLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=_CONGESTED)
         shared = cast("socket.socket | None", transport.get_extra_info("socket"))
         if shared is not None:
             # uvloop's own makes a new socket object for every call.
@@ -195,6 +204,12 @@ class WebSocketLink(asyncio.Protocol):
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
         self._protocol.receive_data(data)
         self._after_input()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
 
     def eof_received(self) -> None:
         self._protocol.receive_eof()
@@ -282,5 +297,6 @@ class WebSocketLink(asyncio.Protocol):
         if self._lost is None:
             self._lost = lost
             self._changed.set()
+        self._writable.set()
         if not self._handshake.done():
             self._handshake.set_exception(lost)

@@ -18,7 +18,7 @@ from rivetkit_core.edge.errors import error_json
 from rivetkit_core.errors import RivetError, error, masked, status_of
 from rivetkit_core.host.engine.tunnel.body import RequestBody
 from rivetkit_core.host.engine.tunnel.exchange import HttpExchange, HttpHandler, Refused, require_running
-from rivetkit_core.host.engine.tunnel.indices import Outgoing, Send
+from rivetkit_core.host.engine.tunnel.indices import Outgoing, Send, Writable
 from rivetkit_core.host.engine.tunnel.memory import Answers, Recent
 from rivetkit_core.host.engine.tunnel.placement import Placement
 from rivetkit_core.host.engine.tunnel.response import Response
@@ -74,10 +74,18 @@ class Requests:
     """Runs requests and answers them."""
 
     def __init__(
-        self, *, placement: Placement, send: Send, clock: Clock, tasks: TunnelTasks, handler: HttpHandler
+        self,
+        *,
+        placement: Placement,
+        send: Send,
+        writable: Writable,
+        clock: Clock,
+        tasks: TunnelTasks,
+        handler: HttpHandler,
     ) -> None:
         self._placement = placement
         self._send = send
+        self._writable = writable
         self._tasks = tasks
         self._handler = handler
         self._running: dict[RequestId, _Request] = {}
@@ -89,7 +97,7 @@ class Requests:
         exact = start.actor_generation is not None
         if id in self._running or (exact and id in self._aborted):
             return
-        outgoing = Outgoing(id, self._send)
+        outgoing = Outgoing(id, self._send, writable=self._writable)
         answer = self._answers.get(id)
         if answer is not None:
             outgoing.send(answer)
