@@ -13,9 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
-from rivetkit.client import Client
-from rivetkit.client._endpoint import Settings
-from rivetkit.client._transport_http import HttpAccess
+from rivetkit.client import Client, network_access
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.clock import Clock
 from rivetkit_core.config import ConfigError
@@ -142,11 +140,18 @@ def engine_hosting(
     """Actors that an engine places on this process."""
     spawns = settings.spawn == "always"
     process = managed_engine(settings, clock=clock, entropy=entropy) if spawns else None
-    client = Settings.read(settings.endpoint, settings.namespace, settings.token, settings.pool, "bare", None)
+    access = network_access(
+        settings.endpoint,
+        namespace=settings.namespace,
+        token=settings.token,
+        pool=settings.pool,
+        clock=clock,
+        entropy=entropy,
+    )
     host = EngineHost(
         factories,
         environment=EngineEnvironment(settings, clock=clock, entropy=entropy, process=process),
-        access=HttpAccess(client, clock=clock, entropy=entropy),
+        access=access,
         clock=clock,
         entropy=entropy,
         expose_errors=settings.expose_errors,

@@ -216,7 +216,8 @@ class Registry:
         if not logging.getLogger().handlers:
             level = os.environ.get("RIVET_LOG_LEVEL", "INFO").upper()
             logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-            logging.getLogger("uvicorn").setLevel(logging.WARNING)
+            for library in ("uvicorn", "httpx"):  # they log every request
+                logging.getLogger(library).setLevel(logging.WARNING)
         # The store commits on a thread of its own; with the default of 5 ms it would starve while the event
         # loop is busy, and every strict reply with it.
         sys.setswitchinterval(_SWITCH_INTERVAL)

@@ -1,5 +1,6 @@
 """Clients: typed access to actors in Python and in every other language."""
 
+from rivetkit.client._access import network_access as network_access
 from rivetkit.client._client import Client as Client
 from rivetkit.client._connection import ActorConnection as ActorConnection
 from rivetkit.client._handle import ActorHandle as ActorHandle
@@ -22,4 +23,5 @@ __all__ = [
     "SyncClient",
     "SyncEventStream",
     "WhenFull",
+    "network_access",
 ]

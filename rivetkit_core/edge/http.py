@@ -95,16 +95,12 @@ async def serve_http(actor: ActorTask, request: HttpRequest) -> HttpResponse:
         return error_response(failure, codec)
 
 
-def actor_headers(actor: ActorTask) -> tuple[tuple[str, str], ...]:
+@lru_cache(maxsize=1024)
+def actor_headers(specifier: ActorSpecifier) -> tuple[tuple[str, str], ...]:
     """What every answer of an actor says about it (client-protocol 1.6).
 
     Values are text, to be sent as UTF-8. A key that would break a header is left out.
     """
-    return _specifier_headers(actor.identity.specifier)
-
-
-@lru_cache(maxsize=1024)
-def _specifier_headers(specifier: ActorSpecifier) -> tuple[tuple[str, str], ...]:
     headers = [
         ("x-rivet-actor", specifier.actor_id),
         ("x-rivet-actor-generation", str(specifier.generation)),

@@ -7,16 +7,18 @@ in the close frame, since clients cannot read the body of a refused handshake.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.edge.connect import Session
+from rivetkit_core.edge.errors import connection_error
 from rivetkit_core.edge.http import parse_params
-from rivetkit_core.edge.websocket import Socket, WebSocketChannel
+from rivetkit_core.edge.websocket import Socket, SocketClosed, WebSocketChannel
 from rivetkit_core.errors import RivetError
 from rivetkit_core.wire.client_protocol import Codec
 from rivetkit_core.wire.messages import Encoding
-from rivetkit_core.wire.subprotocols import ConnectOptions
+from rivetkit_core.wire.subprotocols import ConnectOptions, close_reason
 
 _CLOSE_TIMEOUT = 5.0
 
@@ -47,6 +49,16 @@ async def serve_socket(
     finally:
         channel.close(1011, "actor.stopped")
         await _finish(writer, clock)
+
+
+async def refuse_socket(failure: RivetError, options: ConnectOptions, socket: Socket) -> None:
+    """Tell an accepted websocket why its actor could not start, as a refused connection is told; close it."""
+    with contextlib.suppress(SocketClosed):
+        if options.encoding is None or options.encoding in list(Encoding):
+            encoding = Encoding(options.encoding or Encoding.JSON)
+            message = Codec(encoding).encode_to_client(connection_error(failure))
+            await socket.send(message, text=encoding is Encoding.JSON)
+        await socket.close(1011, close_reason(failure.group, failure.code))
 
 
 async def _finish(writer: asyncio.Task[None], clock: Clock) -> None:

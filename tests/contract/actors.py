@@ -192,6 +192,8 @@ class Picky(Actor):
 
 CLASSES: Sequence[type[Actor]] = (Counter, Throttled, OddlyNamed, Slow, Broken, Gift, Picky)
 
+NAMES = tuple(factory.name for factory in map(compile_actor, CLASSES))
+
 
 def factories() -> list[ActorFactory]:
     """All of them, compiled."""

@@ -28,19 +28,13 @@ from rivetkit_core.wire.messages import (
     ToClient,
 )
 
-NAMESPACE = {"namespace": "default"}
-
 
 @dataclass(frozen=True)
 class Target:
-    """An actor as a URL names it: the segment behind ``/gateway/`` and the parameters of the query."""
+    """An actor as a URL names it: the segment behind ``/gateway/`` and, for a key, what the query says."""
 
     segment: str
     params: Mapping[str, str] = field(default_factory=dict[str, str])
-
-    def url(self, path: str, **more: str) -> str:
-        query = urlencode({**self.params, **more})
-        return f"/gateway/{self.segment}{path}" + (f"?{query}" if query else "")
 
 
 def by_id(actor_id: str) -> Target:
@@ -49,7 +43,7 @@ def by_id(actor_id: str) -> Target:
 
 def by_key(name: str, key: str | None = None, *, create: bool = True, **more: str) -> Target:
     """``key`` is the comma-joined form; ``more`` are further ``rvt-`` parameters, with underscores."""
-    params = {"rvt-namespace": "default", "rvt-method": "getOrCreate" if create else "get"}
+    params = {"rvt-method": "getOrCreate" if create else "get"}
     if create:
         params["rvt-runner"] = "default"
     if key is not None:
@@ -132,11 +126,30 @@ class RawSocket:
 
 
 class RawClient:
-    """HTTP and websockets against one base URL."""
+    """HTTP and websockets against one base URL, in one namespace."""
 
-    def __init__(self, base_url: str, http: httpx.AsyncClient) -> None:
+    def __init__(self, base_url: str, http: httpx.AsyncClient, namespace: str = "default") -> None:
         self.base_url = base_url
         self.http = http
+        self.namespace = namespace
+
+    @property
+    def ws_url(self) -> str:
+        return "ws" + self.base_url.removeprefix("http")
+
+    @property
+    def scope(self) -> dict[str, str]:
+        """The query parameters of every manager request."""
+        return {"namespace": self.namespace}
+
+    def url(self, target: Target, path: str) -> str:
+        """The URL of an actor's path, without the server."""
+        params = {"rvt-namespace": self.namespace, **target.params} if target.params else {}
+        return f"/gateway/{target.segment}{path}" + (f"?{urlencode(params)}" if params else "")
+
+    def here(self, path: str) -> str:
+        """A path of which ``NAMESPACE`` is the part to fill in."""
+        return path.replace("NAMESPACE", self.namespace)
 
     # --- actors ---------------------------------------------------------------------------------
 
@@ -152,7 +165,9 @@ class RawClient:
         """Call an action; the answer as it came."""
         body = Codec(encoding, version).encode_action_request(cbor.encode(list(args)))
         sent = {"x-rivet-encoding": encoding.value, **(headers or {})}
-        return await self.http.post(target.url(f"/action/{quote(name, safe='')}"), content=body, headers=sent)
+        return await self.http.post(
+            self.url(target, f"/action/{quote(name, safe='')}"), content=body, headers=sent
+        )
 
     async def call(
         self,
@@ -163,8 +178,10 @@ class RawClient:
         version: int = 4,
         headers: Mapping[str, str] | None = None,
     ) -> object:
-        """Call an action; its output."""
+        """Call an action; its output. Like every client it asks again while an actor is between two lives."""
         answer = await self.post(target, name, *args, encoding=encoding, version=version, headers=headers)
+        while answer.status_code != 200 and _passes(answer):
+            answer = await self.post(target, name, *args, encoding=encoding, version=version, headers=headers)
         assert answer.status_code == 200, answer.text
         return cbor.decode(Codec(encoding, version).decode_action_response(answer.content))
 
@@ -184,13 +201,13 @@ class RawClient:
         headers: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[RawSocket]:
         """Open ``/connect`` of a target, or any path given as text."""
-        path = target if isinstance(target, str) else target.url("/connect")
+        path = target if isinstance(target, str) else self.url(target, "/connect")
         offered = ["rivet"] if marker else []
         offered += [f"rivet_encoding.{encoding}", *tokens]
         if params is not None:
             offered.append("rivet_conn_params." + quote(json.dumps(params), safe=""))
         async with connect(
-            "ws" + self.base_url.removeprefix("http") + path,
+            self.ws_url + path,
             subprotocols=[Subprotocol(token) for token in offered],
             additional_headers=headers,
             compression="deflate",
@@ -201,15 +218,32 @@ class RawClient:
     # --- manager --------------------------------------------------------------------------------
 
     async def manage(
-        self, method: str, path: str, body: object = None, *, params: Mapping[str, str] = NAMESPACE
+        self, method: str, path: str, body: object = None, *, params: Mapping[str, str] | None = None
     ) -> httpx.Response:
         content = None if body is None else json.dumps(body)
         headers = {} if body is None else {"content-type": "application/json"}
+        if params is None:
+            params = self.scope
         return await self.http.request(method, path, params=params, content=content, headers=headers)
+
+    async def settled(self, method: str, path: str, body: object) -> httpx.Response:
+        """``manage``, again while the answer is that an actor ended before it was there.
+
+        The engine makes an actor before it looks whether its key is free.
+        """
+        answer = await self.manage(method, path, body)
+        while answer.status_code != 200 and _passes(answer):
+            answer = await self.manage(method, path, body)
+        return answer
+
+    async def gone(self, name: str) -> None:
+        """Wait until no actor of a name is left."""
+        while await self.actors(name=name):
+            pass
 
     async def actors(self, **params: str) -> list[dict[str, object]]:
         """The actors of one page of ``GET /actors``."""
-        answer = await self.manage("GET", "/actors", params={**NAMESPACE, **params})
+        answer = await self.manage("GET", "/actors", params={**self.scope, **params})
         assert answer.status_code == 200, answer.text
         return cast("list[dict[str, object]]", answer.json()["actors"])
 
@@ -221,9 +255,18 @@ def error_of(answer: httpx.Response) -> str:
     return f"{body['group']}.{body['code']}"
 
 
+def _passes(answer: httpx.Response) -> bool:
+    if answer.headers["content-type"] != "application/json":
+        return False
+    group, _, code = error_of(answer).partition(".")
+    return group == "actor" and code.startswith(("destroyed_", "destroying", "stopping"))
+
+
 def gateway_error(answer: httpx.Response) -> tuple[int, str]:
     """Status and identity of a gateway error, whose header and body must agree."""
-    assert answer.headers["x-rivet-error"] == error_of(answer)
+    identity = error_of(answer)
+    if not identity.startswith("api."):  # no gateway had part in these
+        assert answer.headers["x-rivet-error"] == identity
     assert answer.headers["x-rivet-ray-id"]
     assert "x-rivet-actor" not in answer.headers
     return answer.status_code, error_of(answer)

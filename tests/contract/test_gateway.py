@@ -18,8 +18,9 @@ from tests.contract.client import (
     error_of,
     gateway_error,
 )
+from tests.contract.hosts import UNKNOWN_ID, Differences, embedded_only
 
-GET_OR_CREATE = "rvt-namespace=default&rvt-method=getOrCreate&rvt-runner=default"
+GET_OR_CREATE = "rvt-namespace=NAMESPACE&rvt-method=getOrCreate&rvt-runner=default"
 
 
 def _base64url(data: bytes) -> str:
@@ -81,6 +82,7 @@ async def test_query_keys_are_comma_joined(client: RawClient, text: str | None, 
     assert identity[1] == key
 
 
+@embedded_only("the engine measures keys in its manager API only")
 async def test_a_key_that_is_too_long_is_refused(client: RawClient) -> None:
     answer = await client.post(by_key("counter", "x" * 2000), "get")
     assert gateway_error(answer) == (400, "actor.key_too_large")
@@ -94,7 +96,9 @@ async def test_input_creates_the_state_once(client: RawClient) -> None:
 
 
 async def test_the_pool_the_region_and_the_policy_are_accepted(client: RawClient) -> None:
-    target = by_key("counter", "a", pool="x", region="default", crash_policy="destroy", skip_ready_wait="1")
+    target = by_key(
+        "counter", "a", pool="default", region="default", crash_policy="destroy", skip_ready_wait="1"
+    )
     assert await client.call(target, "increment") == 1
 
 
@@ -114,7 +118,8 @@ async def test_the_header_form_is_checked(client: RawClient) -> None:
     headers = {"x-rivet-target": "actor", "x-rivet-actor": "a", "x-rivet-skip-ready-wait": "maybe"}
     invalid = await client.http.get("/request", headers=headers)
     assert gateway_error(invalid) == (400, "guard.invalid_header")
-    unknown = await client.http.get("/request", headers={**headers, "x-rivet-skip-ready-wait": "1"})
+    headers |= {"x-rivet-actor": UNKNOWN_ID, "x-rivet-skip-ready-wait": "1"}
+    unknown = await client.http.get("/request", headers=headers)
     assert gateway_error(unknown) == (404, "actor.not_found")
 
 
@@ -129,9 +134,7 @@ async def test_target_headers_do_not_matter_below_the_gateway(client: RawClient)
 @pytest.mark.parametrize(
     ("path", "status", "identity"),
     [
-        ("/gateway/unknown/health", 404, "actor.not_found"),
-        ("/gateway/a%2Fb/health", 404, "actor.not_found"),
-        ("/gateway/%00/health", 404, "actor.not_found"),
+        (f"/gateway/{UNKNOWN_ID}/health", 404, "actor.not_found"),
         ("/gateway", 404, "api.not_found"),
         ("/gateway/", 404, "api.not_found"),
         ("/gateway/a@/health", 404, "api.not_found"),
@@ -141,9 +144,9 @@ async def test_target_headers_do_not_matter_below_the_gateway(client: RawClient)
         (f"/gateway/counter@t/health?{GET_OR_CREATE}", 400, "guard.query_path_token_syntax"),
         (f"/gateway/%ff/health?{GET_OR_CREATE}", 400, "guard.query_invalid_percent_encoding"),
         ("/gateway/counter/health?rvt-method=get", 400, "guard.query_invalid_params"),
-        ("/gateway/counter/health?rvt-namespace=default", 400, "guard.query_invalid_params"),
+        ("/gateway/counter/health?rvt-namespace=NAMESPACE", 400, "guard.query_invalid_params"),
         (f"/gateway/counter/health?{GET_OR_CREATE}&rvt-colour=red", 400, "guard.query_invalid_params"),
-        ("/gateway/counter/health?rvt-namespace=default&rvt-method=x", 400, "guard.query_invalid_params"),
+        ("/gateway/counter/health?rvt-namespace=NAMESPACE&rvt-method=x", 400, "guard.query_invalid_params"),
         (f"/gateway/counter/health?{GET_OR_CREATE}&rvt-crash-policy=x", 400, "guard.query_invalid_params"),
         (
             f"/gateway/counter/health?{GET_OR_CREATE}&rvt-skip-ready-wait=yes",
@@ -152,12 +155,7 @@ async def test_target_headers_do_not_matter_below_the_gateway(client: RawClient)
         ),
         (f"/gateway/counter/health?{GET_OR_CREATE}&rvt-key=a&rvt-key=a", 400, "guard.query_duplicate_param"),
         (
-            f"/gateway/counter/health?{GET_OR_CREATE}&rvt%2Dkey=a&rvt-key=b",
-            400,
-            "guard.query_duplicate_param",
-        ),
-        (
-            "/gateway/counter/health?rvt-namespace=default&rvt-method=getOrCreate",
+            "/gateway/counter/health?rvt-namespace=NAMESPACE&rvt-method=getOrCreate",
             400,
             "guard.query_missing_pool",
         ),
@@ -172,20 +170,38 @@ async def test_target_headers_do_not_matter_below_the_gateway(client: RawClient)
             "namespace.not_found",
         ),
         (f"/gateway/counter/health?{GET_OR_CREATE}&rvt-region=nowhere", 400, "datacenter.not_found"),
-        (f"/gateway/nobody/health?{GET_OR_CREATE}", 500, "actor.not_registered"),
     ],
 )
 @pytest.mark.parametrize("encoding", ["json", "bare"])
 async def test_gateway_errors_are_json_in_every_encoding(
     client: RawClient, path: str, status: int, identity: str, encoding: str
 ) -> None:
-    answer = await client.http.get(path, headers={"x-rivet-encoding": encoding})
+    answer = await client.http.get(client.here(path), headers={"x-rivet-encoding": encoding})
     assert gateway_error(answer) == (status, identity)
+
+
+@embedded_only("the engine takes an escaped parameter for one of the actor's")
+async def test_an_escaped_parameter_is_the_same_parameter(client: RawClient) -> None:
+    path = client.here(f"/gateway/counter/health?{GET_OR_CREATE}&rvt%2Dkey=a&rvt-key=b")
+    assert gateway_error(await client.http.get(path)) == (400, "guard.query_duplicate_param")
+
+
+@pytest.mark.parametrize("segment", ["unknown", "a%2Fb", "%00"])
+async def test_an_id_that_no_actor_can_have_is_an_error(
+    client: RawClient, differences: Differences, segment: str
+) -> None:
+    answer = await client.http.get(f"/gateway/{segment}/health")
+    assert gateway_error(answer) == differences.malformed_id
+
+
+async def test_a_name_that_nobody_registered_is_told(client: RawClient) -> None:
+    answer = await client.post(by_key("nobody", "a"), "get")
+    assert (answer.status_code, error_of(answer)) == (500, "actor.not_registered")
 
 
 @pytest.mark.parametrize("param", ["rvt-runner=x", "rvt-input=gA", "rvt-region=x", "rvt-crash-policy=sleep"])
 async def test_get_takes_no_parameters_of_creation(client: RawClient, param: str) -> None:
-    url = f"/gateway/counter/health?rvt-namespace=default&rvt-method=get&rvt-key=a&{param}"
+    url = client.here(f"/gateway/counter/health?rvt-namespace=NAMESPACE&rvt-method=get&rvt-key=a&{param}")
     assert gateway_error(await client.http.get(url)) == (400, "guard.query_get_disallowed_params")
 
 

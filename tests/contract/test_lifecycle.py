@@ -17,7 +17,8 @@ from tests.contract.client import (
     error_of,
     gateway_error,
 )
-from tests.contract.conftest import Serving
+from tests.contract.hosts import Differences, embedded_only
+from tests.contract.serving import Serving
 
 
 def _base64url(data: bytes) -> str:
@@ -42,26 +43,44 @@ async def test_a_key_asked_for_by_many_at_once_becomes_one_actor(client: RawClie
 
 
 async def test_only_one_of_many_get_or_creates_says_it_created(client: RawClient) -> None:
-    body = {"name": "counter", "key": "a", "runner_name_selector": "default"}
+    body = {"name": "counter", "key": "a", "runner_name_selector": "default", "crash_policy": "sleep"}
     async with asyncio.TaskGroup() as group:
-        answers = [group.create_task(client.manage("PUT", "/actors", body)) for _ in range(8)]
+        answers = [group.create_task(client.settled("PUT", "/actors", body)) for _ in range(8)]
     assert sorted(answer.result().json()["created"] for answer in answers) == [False] * 7 + [True]
 
 
-@pytest.mark.parametrize("method", ["PUT", "POST", "query"])
-async def test_a_failed_first_start_leaves_nothing_behind(
+async def test_a_failed_first_start_leaves_nothing_behind(client: RawClient, probe: Probe) -> None:
+    probe.failing_starts = 1
+    target = by_key("broken", "a")
+    failed = await client.post(target, "ping")
+    assert (failed.status_code, error_of(failed)) == (500, "user.broken")
+    await client.gone("broken")
+    assert await client.call(target, "ping") == "pong"
+    assert probe.starts == 2
+
+
+@embedded_only("the engine answers a creation before the actor starts")
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+async def test_a_creation_answers_with_the_failure_of_the_start(
     client: RawClient, probe: Probe, method: str
 ) -> None:
     probe.failing_starts = 1
-    target = by_key("broken", "a")
-    if method == "query":
-        failed = await client.post(target, "ping")
-    else:
-        body = {"name": "broken", "key": "a", "runner_name_selector": "default"}
-        failed = await client.manage(method, "/actors", body)
+    body = {"name": "broken", "key": "a", "runner_name_selector": "default"}
+    failed = await client.manage(method, "/actors", body)
     assert (failed.status_code, error_of(failed)) == (500, "user.broken")
     assert await client.actors(name="broken") == []
-    assert await client.call(target, "ping") == "pong"
+    assert await client.call(by_key("broken", "a"), "ping") == "pong"
+
+
+async def test_a_start_that_fails_while_nobody_asks_leaves_the_key_free(
+    client: RawClient, probe: Probe
+) -> None:
+    probe.failing_starts = 1
+    body = {"name": "broken", "key": "a", "runner_name_selector": "default", "crash_policy": "sleep"}
+    made = await client.manage("PUT", "/actors", body)
+    if made.status_code == 200:
+        await client.manage("DELETE", f"/actors/{made.json()['actor']['actor_id']}")
+    assert await client.call(by_key("broken", "a"), "ping") == "pong"
     assert probe.starts == 2
 
 
@@ -95,7 +114,9 @@ async def test_destroy_lets_calls_in_flight_finish(client: RawClient, probe: Pro
     assert cast("list[object]", late.result())[0] != actor_id
 
 
-async def test_a_call_by_id_during_destroy_finds_nobody(client: RawClient, probe: Probe) -> None:
+async def test_a_call_by_id_during_destroy_finds_nobody(
+    client: RawClient, probe: Probe, differences: Differences
+) -> None:
     target = by_key("counter", "a")
     actor_id = await client.id_of(target)
     async with asyncio.TaskGroup() as group:
@@ -106,7 +127,8 @@ async def test_a_call_by_id_during_destroy_finds_nobody(client: RawClient, probe
         late = group.create_task(client.post(by_id(actor_id), "get"))
         await asyncio.wait([destroying, late], timeout=0.05)
         probe.gate.set()
-    assert gateway_error(late.result()) == (404, "actor.not_found")
+    answer = late.result()
+    assert (answer.status_code, error_of(answer)) == differences.call_during_destroy
 
 
 @pytest.mark.parametrize("name", ["counter", "throttled"])

@@ -10,7 +10,8 @@ from websockets.asyncio.client import connect
 from rivetkit_core.wire.messages import Encoding
 from tests.contract.actors import Probe
 from tests.contract.client import RawClient, by_id, by_key, offers
-from tests.contract.conftest import Serving
+from tests.contract.hosts import UNKNOWN_ID, Differences, embedded_only
+from tests.contract.serving import Serving
 
 WIRES = [
     (Encoding.JSON, 4),
@@ -31,14 +32,16 @@ async def test_rivet_is_the_protocol_that_is_selected(client: RawClient) -> None
         await socket.init()
 
 
+@embedded_only("the engine selects a protocol that was not offered, which clients refuse")
 async def test_a_client_that_does_not_offer_rivet_is_served_without_it(client: RawClient) -> None:
     async with client.connect(by_key("counter", "a"), marker=False) as socket:
         assert socket.socket.subprotocol is None
         await socket.init()
 
 
+@embedded_only("the engine selects a protocol that was not offered, which clients refuse")
 async def test_no_subprotocols_at_all_mean_json(client: RawClient) -> None:
-    url = "ws" + client.base_url.removeprefix("http") + by_key("counter", "a").url("/connect")
+    url = client.ws_url + client.url(by_key("counter", "a"), "/connect")
     async with connect(url, proxy=None) as socket:
         assert json.loads(await socket.recv())["body"]["tag"] == "Init"
 
@@ -55,7 +58,7 @@ async def test_the_101_has_cors_headers_a_ray_id_and_no_extensions(client: RawCl
 
 
 async def test_an_unknown_encoding_is_closed_with_1003(client: RawClient) -> None:
-    url = "ws" + client.base_url.removeprefix("http") + by_key("counter", "a").url("/connect")
+    url = client.ws_url + client.url(by_key("counter", "a"), "/connect")
     async with connect(url, subprotocols=offers("rivet", "rivet_encoding.xml"), proxy=None) as socket:
         await socket.wait_closed()
         assert (socket.close_code, socket.close_reason) == (1003, "actor.unsupported_websocket_encoding")
@@ -81,7 +84,7 @@ async def test_parameters_of_200_kb_reach_the_actor(client: RawClient) -> None:
 
 
 async def test_subprotocols_in_any_order_and_the_first_of_a_kind_wins(client: RawClient) -> None:
-    url = "ws" + client.base_url.removeprefix("http") + by_key("counter", "a").url("/connect")
+    url = client.ws_url + client.url(by_key("counter", "a"), "/connect")
     tokens = offers("rivet_conn_params.1", "rivet_encoding.cbor", "rivet_encoding.json", "rivet")
     async with connect(url, subprotocols=tokens, proxy=None) as socket:
         assert isinstance(await socket.recv(), bytes)
@@ -112,40 +115,52 @@ async def test_a_path_goes_before_subprotocols(client: RawClient) -> None:
 @pytest.mark.parametrize(
     ("path", "tokens", "identity"),
     [
-        ("/gateway/unknown/connect", (), "actor.not_found"),
-        ("/gateway/counter/connect?rvt-namespace=default", (), "guard.query_invalid_params"),
+        (f"/gateway/{UNKNOWN_ID}/connect", (), "actor.not_found"),
+        ("/gateway/counter/connect?rvt-namespace=NAMESPACE", (), "guard.query_invalid_params"),
         (
             "/gateway/counter/connect?rvt-namespace=other&rvt-method=get",
             (),
             "namespace.not_found",
         ),
-        ("/gateway/counter/connect?rvt-namespace=default&rvt-method=get&rvt-key=x", (), "actor.not_found"),
-        ("/connect", ("rivet_target.actor", "rivet_actor.unknown"), "actor.not_found"),
+        ("/gateway/counter/connect?rvt-namespace=NAMESPACE&rvt-method=get&rvt-key=x", (), "actor.not_found"),
+        ("/connect", ("rivet_target.actor", f"rivet_actor.{UNKNOWN_ID}"), "actor.not_found"),
         ("/connect", ("rivet_target.actor",), "guard.missing_header"),
-        ("/connect", (), "guard.no_route"),
-        ("/gateway//x/connect", (), "guard.no_route"),
     ],
 )
 async def test_gateway_failures_are_told_after_the_101(
     client: RawClient, path: str, tokens: tuple[str, ...], identity: str
 ) -> None:
-    async with client.connect(path, *tokens) as socket:
+    async with client.connect(client.here(path), *tokens) as socket:
         code, reason = await socket.ended()
         assert socket.socket.response is not None
         ray = socket.socket.response.headers["x-rivet-ray-id"]
         assert (code, reason) == (1011, f"{identity}#{ray}")
 
 
-async def test_a_failing_start_is_told_after_the_101(client: RawClient, probe: Probe) -> None:
+@pytest.mark.parametrize("path", ["/connect", "/gateway//x/connect"])
+async def test_a_websocket_that_names_no_actor_is_told_after_the_101(
+    client: RawClient, differences: Differences, path: str
+) -> None:
+    async with client.connect(path) as socket:
+        code, reason = await socket.ended()
+        assert (code, reason.partition("#")[0]) == (1011, differences.no_route)
+
+
+async def test_a_failing_start_is_told_after_the_101(
+    client: RawClient, probe: Probe, differences: Differences
+) -> None:
     probe.failing_starts = 1
     async with client.connect(by_key("broken", "a")) as socket:
+        if differences.start_failure_is_a_message:
+            failure = await socket.failure(None)
+            assert (failure.group, failure.code, failure.message) == ("user", "broken", "cannot start")
         code, reason = await socket.ended()
         assert (code, reason.partition("#")[0]) == (1011, "user.broken")
-    assert await client.actors(name="broken") == []
+    await client.gone("broken")
 
 
 async def test_a_get_on_connect_is_not_found(client: RawClient) -> None:
-    answer = await client.http.get(by_key("counter", "a").url("/connect"))
+    answer = await client.http.get(client.url(by_key("counter", "a"), "/connect"))
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 

@@ -8,7 +8,7 @@ from rivetkit_core.clock import SystemClock
 from rivetkit_core.errors import ActorNotFound, RivetError
 from rivetkit_core.host.engine.api import EngineApi
 from rivetkit_core.host.engine.resources import PoolStatus, ServerlessPool
-from tests.engine.running import RunningEngine
+from tests.engines import RunningEngine
 
 pytestmark = pytest.mark.engine
 

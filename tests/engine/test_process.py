@@ -17,7 +17,7 @@ from rivetkit_core.errors import RivetError
 from rivetkit_core.host.engine.api import EngineApi
 from rivetkit_core.host.engine.binary import ENGINE_VERSION
 from rivetkit_core.host.engine.launch import EngineLaunch, Runtime
-from tests.engine.running import engine_process, launch_into
+from tests.engines import engine_process, launch_into
 
 pytestmark = pytest.mark.engine
 
@@ -26,7 +26,7 @@ DIES_AND_LEAVES_ITS_ENGINE = """
 import asyncio, os, sys
 from pathlib import Path
 from rivetkit_core.host.engine.launch import EngineLaunch
-from tests.engine.running import engine_process
+from tests.engines import engine_process
 
 async def main():
     ports = [int(port) for port in sys.argv[2:5]]

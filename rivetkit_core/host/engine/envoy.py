@@ -154,6 +154,7 @@ class Envoy:
         if self._send(message):
             return
         if len(self._held) >= _HELD_TUNNEL_MESSAGES:
+            log.warning("more client traffic than can be held without a connection: dropping the oldest")
             self._held.popleft()
         self._held.append(message)
 
@@ -185,6 +186,8 @@ class Envoy:
             self._acknowledge()
             await link.close(1000, "envoy.shutdown")
         self.lease.end()
+        if self._farewell is not None:
+            await asyncio.wait([self._farewell])
         if supervisor is not None:
             supervisor.cancel()
             await asyncio.wait([supervisor])
@@ -284,9 +287,15 @@ class Envoy:
     def _on_commands(self, entries: tuple[CommandEntry, ...]) -> None:
         for entry in entries:
             if self._commands.accept(entry.checkpoint):
-                self._owner.on_command(entry)
+                self._hand_over(entry)
         if self._ack_timer is None:
             self._ack_timer = self._clock.call_later(_ACK_INTERVAL, self._acknowledge)
+
+    def _hand_over(self, entry: CommandEntry) -> None:
+        try:
+            self._owner.on_command(entry)
+        except Exception:  # one actor must not end the connection that all of them live by
+            log.exception("a command for actor %s could not be obeyed", entry.checkpoint.actor_id)
 
     def _acknowledge(self) -> None:
         self._ack_timer = None

@@ -255,6 +255,8 @@ class EngineHost:
         task = asyncio.create_task(hosted.run(waiting), name=f"actor {checkpoint.actor_id}")
         self._tasks[hosted] = task
         task.add_done_callback(lambda done: self._end(hosted, done))
+        if start.hibernating_requests:  # clients of another runtime, which stored nothing we could restore
+            self._tunnel.restore(start.hibernating_requests, {})
         if self._sleepy:
             hosted.ask_to_sleep()
 

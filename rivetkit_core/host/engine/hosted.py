@@ -25,7 +25,7 @@ from rivetkit_core.actor.lifecycle import Lifecycle, StopKind
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.errors import RivetError, error
+from rivetkit_core.errors import ActorSpecifier, RivetError, error, masked
 from rivetkit_core.host.engine.kv import KvStorage
 from rivetkit_core.host.engine.storage_requests import RequestScope
 from rivetkit_core.host.port import ActorAccess
@@ -114,7 +114,7 @@ class HostedActor:
         self._platform = platform
         self._storage = KvStorage(scope, start.preloaded_kv)
         self._stop: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
-        self._answered = asyncio.Event()
+        self._wanted = asyncio.Event()
         self._starting: asyncio.Task[ActorTask] | None = None
         self._actor: ActorTask | None = None
         self._failure: RivetError | None = None
@@ -128,13 +128,14 @@ class HostedActor:
             RivetError: It could not start; this is the answer for whoever waited for it.
         """
         if self._failure is not None:
-            self._answered.set()
+            self._wanted.set()
             raise self._failure
         actor = self._actor
         return actor if actor is not None and actor.lifecycle is not Lifecycle.TERMINATED else None
 
     def stop(self, reason: StopReason) -> None:
         """End this generation as the engine says; takes effect after its start. Only the first one counts."""
+        self._wanted.set()
         if not self._stop.done():
             self._stop.set_result(reason)
 
@@ -147,6 +148,7 @@ class HostedActor:
     def lose(self) -> None:
         """The engine may run the actor elsewhere: write nothing from now on, and end at once."""
         self._scope.close()
+        self._wanted.set()
         if self._starting is not None:
             self._starting.cancel()
         if not self._stop.done():  # else it is stopping; with its storage closed it can only fail to save
@@ -234,13 +236,16 @@ class HostedActor:
     async def _fail(self, failure: RivetError) -> Outcome:
         """Let those who wait for the actor have its start's error, instead of a start after another."""
         log.error("actor %s (%s) could not start: %s", self.actor_id, self._start_command.name, failure)
-        self._failure = failure
+        seen = masked(failure, expose=self._platform.expose_errors)
+        key = self._start_command.key or actor_key.serialize(())
+        seen.actor = ActorSpecifier(self.actor_id, self.generation, key)
+        self._failure = seen
         stillborn = await self._is_stillborn()
         self._report(Running())
         clock = self._platform.clock
         try:
             async with clock.timeout(_FAILED_AT_MOST):
-                await self._answered.wait()
+                await self._wanted.wait()
             await clock.sleep(_FAILED_AFTER_ANSWER)
         except TimeoutError:
             pass

@@ -98,7 +98,10 @@ class GatewayApp:
             return
         response = await serve_http(actor, HttpRequest(head.method, target.path, head.headers, body))
         headers.append(("content-type", response.content_type))
-        headers += [(name, value.encode().decode("latin-1")) for name, value in actor_headers(actor)]
+        headers += [
+            (name, value.encode().decode("latin-1"))
+            for name, value in actor_headers(actor.identity.specifier)
+        ]
         await respond(send, response.status, [*headers, *response.headers], response.body)
 
     def _target(self, head: Head) -> DirectTarget | QueryTarget:

@@ -3,6 +3,7 @@
 HttpExchange       what a handler is given
 HttpHandler        what serves an actor's HTTP
 serve_actor_http   the handler of actions: whole bodies in, whole answers out
+serve_start_failure  what answers for an actor that could not start
 """
 
 from __future__ import annotations
@@ -11,10 +12,19 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from rivetkit_core.actor.lifecycle import REFUSALS
 from rivetkit_core.actor.task import ActorTask
-from rivetkit_core.edge.http import HEADERS, HttpRequest, actor_headers, serve_http
-from rivetkit_core.errors import error
+from rivetkit_core.edge.http import (
+    HEADERS,
+    HttpRequest,
+    HttpResponse,
+    actor_headers,
+    error_response,
+    request_encoding,
+    serve_http,
+)
+from rivetkit_core.errors import ActorSpecifier, RivetError, error
 from rivetkit_core.host.engine.tunnel.body import RequestBody
 from rivetkit_core.host.engine.tunnel.response import Response
+from rivetkit_core.wire.client_protocol import Codec
 
 MAX_BODY = 20 * 1024 * 1024
 _TRY_AGAIN = frozenset({"actor.not_ready", "actor.stopping"})
@@ -106,7 +116,24 @@ async def serve_actor_http(actor: ActorTask, exchange: HttpExchange) -> None:
     """Serve actions, health and metadata of an actor."""
     body = await exchange.read_body(MAX_BODY)
     require_running(actor)  # again: the upload may have outlived the generation
-    headers = {name: exchange.headers[name].encode() for name in HEADERS if name in exchange.headers}
-    response = await serve_http(actor, HttpRequest(exchange.method, exchange.path, headers, body))
-    answer = dict((("content-type", response.content_type), *actor_headers(actor), *response.headers))
-    await exchange.respond(response.status, answer, response.body)
+    request = HttpRequest(exchange.method, exchange.path, _read_headers(exchange), body)
+    response = await serve_http(actor, request)
+    await exchange.respond(response.status, headers_of(response, actor.identity.specifier), response.body)
+
+
+async def serve_start_failure(failure: RivetError, exchange: HttpExchange) -> None:
+    """Answer for an actor that could not start, as the actor would have."""
+    encoding = request_encoding(_read_headers(exchange))
+    response = error_response(failure, Codec(encoding))
+    await exchange.respond(response.status, headers_of(response, failure.actor), response.body)
+
+
+def headers_of(response: HttpResponse, actor: ActorSpecifier | None) -> dict[str, str]:
+    """Everything the tunnel sends as headers of an answer."""
+    about = () if actor is None else actor_headers(actor)
+    return dict((("content-type", response.content_type), *about, *response.headers))
+
+
+def _read_headers(exchange: HttpExchange) -> dict[str, bytes]:
+    """Those that the edge reads, as bytes; the others stay as they are."""
+    return {name: exchange.headers[name].encode() for name in HEADERS if name in exchange.headers}

@@ -17,10 +17,16 @@ from rivetkit_core.clock import Clock
 from rivetkit_core.edge.errors import error_json
 from rivetkit_core.errors import RivetError, error, masked, status_of
 from rivetkit_core.host.engine.tunnel.body import RequestBody
-from rivetkit_core.host.engine.tunnel.exchange import HttpExchange, HttpHandler, Refused, require_running
+from rivetkit_core.host.engine.tunnel.exchange import (
+    HttpExchange,
+    HttpHandler,
+    Refused,
+    require_running,
+    serve_start_failure,
+)
 from rivetkit_core.host.engine.tunnel.indices import Outgoing, Send, Writable
 from rivetkit_core.host.engine.tunnel.memory import Answers, Recent
-from rivetkit_core.host.engine.tunnel.placement import Placement
+from rivetkit_core.host.engine.tunnel.placement import Placement, generation_of
 from rivetkit_core.host.engine.tunnel.response import Response
 from rivetkit_core.host.engine.tunnel.tasks import TunnelTasks
 from rivetkit_core.wire.envoy.messages import (
@@ -38,10 +44,11 @@ from rivetkit_core.wire.envoy.messages import (
 log = logging.getLogger("rivetkit.tunnel")
 
 _ABORTED_SECONDS = 30.0
+# The header is what engines know; the body is what makes every client ask again.
 _NOT_HERE = ResponseStart(
     503,
-    {"content-type": "text/plain; charset=utf-8", "x-rivet-error": "envoy.actor_not_found"},
-    b"Actor not found",
+    {"content-type": "application/json", "x-rivet-error": "envoy.actor_not_found"},
+    error_json(error("actor.stopping")),
 )
 _STOPPED = "the actor has stopped"
 _AGAIN = ResponseAbort(AbortReason(AbortKind.INTERNAL_ERROR, _STOPPED))
@@ -102,12 +109,8 @@ class Requests:
         if answer is not None:
             outgoing.send(answer)
             return
-        try:
-            actor = self._placement.find(start.actor_id, start.actor_generation)
-        except RivetError as failure:
-            outgoing.send(_answer(masked(failure)))
-            return
-        if actor is None:
+        found = self._placement.find(start.actor_id, start.actor_generation)
+        if found is None:
             if self._placement.moved(start.actor_id):
                 outgoing.send(_STOPPING if exact else _AGAIN)
             else:
@@ -117,8 +120,8 @@ class Requests:
         response = Response(outgoing, streams=start.response_stream, max_payload=max_payload)
         exchange = HttpExchange(start.method, start.path, start.headers, body, response)
         request = self._running[id] = _Request(id, exact, outgoing, body, response)
-        served = (start.actor_id, actor.identity.specifier.generation)
-        request.task = self._tasks.spawn(served, self._run(actor, request, exchange))
+        served = (start.actor_id, generation_of(found))
+        request.task = self._tasks.spawn(served, self._run(found, request, exchange))
 
     def chunk(self, id: RequestId, chunk: RequestChunk) -> None:
         """A part of a request's body came."""
@@ -155,10 +158,16 @@ class Requests:
         if request.task is not None:
             request.task.cancel()
 
-    async def _run(self, actor: ActorTask, request: _Request, exchange: HttpExchange) -> None:
+    async def _serve(self, found: ActorTask | RivetError, exchange: HttpExchange) -> None:
+        if isinstance(found, RivetError):
+            await serve_start_failure(found, exchange)
+            return
+        require_running(found)
+        await self._handler(found, exchange)
+
+    async def _run(self, found: ActorTask | RivetError, request: _Request, exchange: HttpExchange) -> None:
         try:
-            require_running(actor)
-            await self._handler(actor, exchange)
+            await self._serve(found, exchange)
             request.body.cancel()
             request.response.finish()
         except Refused:

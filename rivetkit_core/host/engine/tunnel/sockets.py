@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
-from rivetkit_core.edge.serving import serve_socket
-from rivetkit_core.errors import ProtocolError, RivetError, error, masked
+from rivetkit_core.edge.serving import refuse_socket, serve_socket
+from rivetkit_core.errors import ProtocolError, RivetError
 from rivetkit_core.host.engine.tunnel.exchange import Refused, require_running
 from rivetkit_core.host.engine.tunnel.indices import Outgoing, Send, Writable
-from rivetkit_core.host.engine.tunnel.placement import Placement
+from rivetkit_core.host.engine.tunnel.placement import Placement, generation_of
 from rivetkit_core.host.engine.tunnel.socket import TunnelSocket
 from rivetkit_core.host.engine.tunnel.tasks import TunnelTasks
 from rivetkit_core.host.engine.tunnel.waiting import Waiting
@@ -78,16 +78,23 @@ class Sockets:
             return
         path = opened.path.partition("?")[0] or "/"
         outgoing = Outgoing(id, self._send, writable=self._writable)
-        try:
-            actor = self._running(opened)
-        except Refused:
-            outgoing.send(HostWebSocketClose(1011, "actor.stopping"))
+        actor = self._placement.find(opened.actor_id, opened.actor_generation)
+        if isinstance(actor, RivetError):
+            socket = self._add(id, outgoing, index, max_payload, can_hibernate=False)
+            served = (opened.actor_id, generation_of(actor))
+            self._tasks.spawn(served, self._refuse(actor, opened.headers, socket))
             return
-        except RivetError as failure:
-            seen = masked(failure)
+        if actor is None and not self._placement.moved(opened.actor_id):
             socket = self._add(id, outgoing, index, max_payload, can_hibernate=False)
             ray = opened.headers.get("x-rivet-ray-id")
-            socket.end(1011, subprotocols.close_reason(seen.group, seen.code, ray))
+            socket.end(1011, subprotocols.close_reason("actor", "not_found", ray))
+            return
+        try:
+            if actor is None:
+                raise Refused
+            require_running(actor)
+        except Refused:
+            outgoing.send(HostWebSocketClose(1011, "actor.stopping"))
             return
         hibernates = self._can_hibernate(actor, path)
         socket = self._add(id, outgoing, index, max_payload, can_hibernate=hibernates)
@@ -147,15 +154,6 @@ class Sockets:
                         socket.gone()
         return Restored(attached, tuple(id for id in known if id not in attached))
 
-    def _running(self, opened: EngineWebSocketOpen) -> ActorTask:
-        actor = self._placement.find(opened.actor_id, opened.actor_generation)
-        if actor is None:
-            if self._placement.moved(opened.actor_id):
-                raise Refused
-            raise error("actor.not_found")
-        require_running(actor)
-        return actor
-
     def _add(
         self, id: RequestId, outgoing: Outgoing, index: int, max_payload: int, *, can_hibernate: bool
     ) -> TunnelSocket:
@@ -175,15 +173,30 @@ class Sockets:
         socket.accept()
         return socket
 
+    async def _refuse(self, failure: RivetError, headers: Mapping[str, str], socket: TunnelSocket) -> None:
+        try:
+            options = _options(headers)
+            if options is not None:
+                await refuse_socket(failure, options, socket)
+        finally:
+            socket.end(1011, subprotocols.close_reason(failure.group, failure.code))
+
     async def _serve(
         self, actor: ActorTask, path: str, headers: Mapping[str, str], socket: TunnelSocket
     ) -> None:
-        try:
-            options = subprotocols.parse([headers.get("sec-websocket-protocol", "")])
-        except ProtocolError:  # only the connection parameters can be malformed here
+        options = _options(headers)
+        if options is None:
             socket.end(1011, "request.invalid")
             return
         try:
             await serve_socket(actor, path, options, socket, self._clock)
         finally:
             socket.end(1011, "actor.stopped")
+
+
+def _options(headers: Mapping[str, str]) -> subprotocols.ConnectOptions | None:
+    """What the client asked for; None if its connection parameters are malformed."""
+    try:
+        return subprotocols.parse([headers.get("sec-websocket-protocol", "")])
+    except ProtocolError:
+        return None

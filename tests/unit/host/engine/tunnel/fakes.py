@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from rivetkit_core.actor.task import ActorTask
+from rivetkit_core.errors import RivetError
 from rivetkit_core.host.engine.tunnel.exchange import HttpHandler, serve_actor_http
 from rivetkit_core.host.engine.tunnel.sockets import CanHibernate
 from rivetkit_core.host.engine.tunnel.tunnel import Tunnel
@@ -54,6 +55,7 @@ class Engine:
     ) -> None:
         self.clock = clock
         self.actors = list(actors)
+        self.start_failure: RivetError | None = None
         self.sent: list[ToRivetTunnel] = []
         self.reads = asyncio.Event()
         self.reads.set()
@@ -125,6 +127,8 @@ class Engine:
         await self.reads.wait()
 
     def _find(self, actor_id: str, generation: int | None) -> ActorTask | None:
+        if self.start_failure is not None:
+            raise self.start_failure
         for actor in self.actors:
             if actor.identity.actor_id == actor_id and generation in (None, actor.identity.generation):
                 return actor

@@ -10,11 +10,14 @@ import pytest
 from rivetkit_core.actor.lifecycle import StopKind
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.config import ActorConfig
+from rivetkit_core.errors import ActorSpecifier, UserError
 from rivetkit_core.host.engine.tunnel.exchange import HttpExchange
 from rivetkit_core.testing import settle
-from rivetkit_core.wire.envoy.messages import AbortKind, ResponseAbort, ResponseStart
+from rivetkit_core.wire.client_protocol import Codec
+from rivetkit_core.wire.envoy.messages import AbortKind, RequestBodyCancel, ResponseAbort, ResponseStart
+from rivetkit_core.wire.messages import Encoding
 from tests.unit.actor.scripted import Script, Scripted, World
-from tests.unit.host.engine.tunnel.fakes import action, engine_of, get, output
+from tests.unit.host.engine.tunnel.fakes import action, engine_of, get, output, upload
 
 
 async def echo(_: Scripted, args: list[object]) -> object:
@@ -75,12 +78,14 @@ async def test_connection_parameters_outside_latin_1_arrive() -> None:
     assert b"\xe2\x98\x83" in seen[0]
 
 
-async def test_an_unknown_actor_is_said_to_be_absent() -> None:
+async def test_an_absent_actor_is_worth_another_call() -> None:
     async with engine_of(World(Script())) as engine:
         engine.actors.clear()
         await engine.give(1, get("/health"))
         answer = engine.answer(1)
-        assert (answer.status, answer.body) == (503, b"Actor not found")
+        assert answer.status == 503
+        failure = json.loads(answer.body or b"")
+        assert (failure["group"], failure["code"]) == ("actor", "stopping")
         assert answer.headers["x-rivet-error"] == "envoy.actor_not_found"
 
 
@@ -314,3 +319,33 @@ async def test_a_closed_tunnel_takes_nothing() -> None:
         await engine.tunnel.close()
         await engine.give(1, get("/health"))
         assert engine.sent == []
+
+
+async def test_an_actor_that_could_not_start_answers_with_the_reason_in_the_callers_encoding() -> None:
+    async with engine_of(World(Script())) as engine:
+        engine.start_failure = UserError("no", code="broken", metadata={"why": "tired"})
+        engine.start_failure.actor = ActorSpecifier("actor1", 3, "a")
+        await engine.give(1, action("count"))
+        await engine.give(1, action("count"))
+        first, repeated = engine.about(1)
+        assert isinstance(first, ResponseStart)
+        assert repeated == first
+        assert first.status == 500
+        assert first.headers == {
+            "content-type": "application/octet-stream",
+            "x-rivet-actor": "actor1",
+            "x-rivet-actor-generation": "3",
+            "x-rivet-actor-key": "a",
+        }
+        failure = Codec(Encoding.BARE).decode_http_error(first.body or b"")
+        assert (failure.group, failure.code, failure.message) == ("user", "broken", "no")
+
+
+async def test_the_upload_to_an_actor_that_could_not_start_is_stopped() -> None:
+    async with engine_of(World(Script())) as engine:
+        engine.start_failure = UserError("no", code="broken")
+        await engine.give(1, upload("/action/count"))
+        cancel, answer = engine.about(1)
+        assert cancel == RequestBodyCancel()
+        assert isinstance(answer, ResponseStart)
+        assert answer.status == 500

@@ -279,3 +279,20 @@ async def test_a_client_whose_frames_wait_too_long_is_closed() -> None:
         engine.reads.set()
         await settle()
         assert engine.closes(1) == [(1011, "actor.overloaded")]
+
+
+async def test_an_actor_that_could_not_start_says_why_and_closes() -> None:
+    async with engine_of(World(Script())) as engine:
+        engine.start_failure = UserError("no", code="broken", metadata={"why": "tired"})
+        await engine.give(1, connect())
+        assert engine.about(1)[0] == HostWebSocketOpen(can_hibernate=False)
+        assert engine.frames(1) == [ErrorMessage("user", "broken", "no", cbor.encode({"why": "tired"}))]
+        assert engine.closes(1) == [(1011, "user.broken")]
+
+
+async def test_an_actor_that_could_not_start_closes_a_client_of_an_unknown_encoding_too() -> None:
+    async with engine_of(World(Script())) as engine:
+        engine.start_failure = UserError("no", code="broken")
+        await engine.give(1, connect(encoding="xml"))
+        assert engine.frames(1) == []
+        assert engine.closes(1) == [(1011, "user.broken")]
