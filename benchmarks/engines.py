@@ -1,4 +1,4 @@
-"""A real engine for measurements, with hosts on it: ours in the pool ``py``, the stock one in ``ts``.
+"""A real engine for measurements, with hosts on it, each in a pool of its own.
 
 The engine and the stock runtime are the packages that ``scripts/setup`` installs for the tests; without them
 there is nothing to measure. Data is in a temporary directory, ports are free ones.
@@ -74,6 +74,12 @@ class MeasuredEngine:
         process = await ServerProcess.run(["node", str(_STOCK), str(PACKAGES)], environment)
         setup.stack.push_async_callback(process.stop)
         return await self._connected("stock runtime", "ts", process)
+
+    async def bare(self, setup: Setup) -> MeasuredHost:
+        """An envoy that answers at once: what the engine alone costs."""
+        await self.api.ensure_pool("default")
+        process = await setup.server("bare-envoy", self.endpoint)
+        return await self._connected("bare envoy", "default", process)
 
     def cpu_seconds(self) -> float:
         """Processor time of the engine so far."""

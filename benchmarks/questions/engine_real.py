@@ -1,4 +1,4 @@
-"""What actors cost on a real engine, next to the stock TypeScript runtime on the same engine.
+"""What actors cost on a real engine, next to the stock TypeScript runtime on the same engine, and to no actor.
 
 Everything goes through the engine's gateway over HTTP, as clients do it. ``engine_cpu`` among the details is
 the engine's share of a core, so that it shows who waits for whom. An engine starts fewer actors while the
@@ -36,18 +36,22 @@ async def ask(setup: Setup) -> AsyncGenerator[Row]:
         print("engine_real: not asked, as the packages of the tests are not installed")
         return
     engine = await MeasuredEngine.start(setup)
-    ours, stock = await engine.ours(setup), await engine.stock(setup)
+    ours, stock, bare = await engine.ours(setup), await engine.stock(setup), await engine.bare(setup)
     measured = _Measured(setup, engine)
     for count in _CALLERS:
-        callers = {host.pool: await measured.callers(host, count) for host in (ours, stock)}
-        contenders = [measured.calling(host, callers[host.pool]) for host in (ours, stock)]
-        yield await measured.row(f"action, {counted(count)}", *contenders)
-        for each in callers.values():
+        callers = {host.name: await measured.callers(host, count) for host in (ours, stock, bare)}
+        contenders = [measured.calling(host, callers[host.name]) for host in (ours, stock, bare)]
+        for row in await measured.rows(f"action, {counted(count)}", *contenders):
+            yield row
+        for host in (ours, stock):
+            each = callers[host.name]
             check_count([caller.result() for caller in each], sum(caller.calls for caller in each))
     for count in _CALLERS:
         contenders = [await measured.creating(host, count) for host in (ours, stock)]
-        yield await measured.row(f"creation, {counted(count)}", *contenders)
-    yield await measured.row("wake", await measured.waking(ours), await measured.waking(stock))
+        for row in await measured.rows(f"creation, {counted(count)}", *contenders):
+            yield row
+    for row in await measured.rows("wake", await measured.waking(ours), await measured.waking(stock)):
+        yield row
 
 
 class _Measured:
@@ -99,13 +103,15 @@ class _Measured:
 
         return Contender(host.name, run)
 
-    async def row(self, case: str, ours: Contender, stock: Contender) -> Row:
+    async def rows(self, case: str, ours: Contender, *yardsticks: Contender) -> list[Row]:
+        """Run everybody in turns, and compare the first one with each of the others."""
         self._engine_cpu.clear()
-        compared = await Comparison.of(self._setup, "engine_real", case, ours, stock)
-        row = compared.row(ours.name, stock.name)
-        row.details["engine_cpu"] = median(self._engine_cpu[ours.name])
-        row.details["yardstick_engine_cpu"] = median(self._engine_cpu[stock.name])
-        return row
+        compared = await Comparison.of(self._setup, "engine_real", case, ours, *yardsticks)
+        rows = [compared.row(ours.name, yardstick.name) for yardstick in yardsticks]
+        for row in rows:
+            row.details["engine_cpu"] = median(self._engine_cpu[row.subject])
+            row.details["yardstick_engine_cpu"] = median(self._engine_cpu[row.yardstick])
+        return rows
 
     def _watched(self, host: MeasuredHost, callers: list[Call]) -> Contender:
         async def run(seconds: float) -> Sample:
