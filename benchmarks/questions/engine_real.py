@@ -1,4 +1,4 @@
-"""What actors cost on a real engine, next to the stock TypeScript runtime on the same engine, and to no actor.
+"""What actors cost on a real engine, next to the stock TypeScript runtime, and to an envoy without actors.
 
 Everything goes through the engine's gateway over HTTP, as clients do it. ``engine_cpu`` among the details is
 the engine's share of a core, so that it shows who waits for whom. An engine starts fewer actors while the
