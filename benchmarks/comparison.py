@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
 from benchmarks.load import Call, HasCpu, Sample, measure
 from benchmarks.processes import ServerProcess
+
+_OURS = frozenset({"rivetkit", "engine-host"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +59,17 @@ class Setup:
         """A new directory that lasts as long as the question."""
         return self.stack.enter_context(tempfile.TemporaryDirectory(prefix="rivetkit-bench-"))
 
-    async def server(self, kind: str) -> ServerProcess:
-        """Start a server process that lasts as long as the question."""
+    async def server(
+        self, kind: str, *args: str, environment: Mapping[str, str] | None = None
+    ) -> ServerProcess:
+        """Start a server process that lasts as long as the question; ours are the ones that are sampled."""
+        profile = None
+        if self.profiles is not None and kind in _OURS:
+            self.started += 1
+            profile = self.profiles / f"{self.started}.txt"
         if kind == "rivetkit":
-            profile = None
-            if self.profiles is not None:
-                self.started += 1
-                profile = self.profiles / f"{self.started}.txt"
-            server = await ServerProcess.start(kind, self.directory(), profile=profile)
-        else:
-            server = await ServerProcess.start(kind)
+            args = (self.directory(),)
+        server = await ServerProcess.start(kind, *args, profile=profile, environment=environment)
         self.stack.push_async_callback(server.stop)
         return server
 

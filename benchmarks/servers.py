@@ -1,9 +1,9 @@
 """The processes that are measured: our server, and the bare servers beside it.
 
     python -m benchmarks.servers [--profile FILE] rivetkit DATA_DIR | uvicorn | websockets | tasks
-    python -m benchmarks.servers [--profile FILE] bare-envoy ENGINE_URL
+    python -m benchmarks.servers [--profile FILE] engine-host | bare-envoy ENGINE_URL
 
-Each prints its port once it accepts connections (an envoy: 0 once connected) and ends on SIGTERM. A line
+Each prints its port once it accepts connections (the last two: 0 once connected) and ends on SIGTERM. A line
 on standard input is a command that is answered with a number: ``memory`` with the resident bytes, ``hold N``
 (tasks only) once N tasks wait. With a profile, the server is sampled from the start to the end.
 """
@@ -28,7 +28,7 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
 from benchmarks.actors import ACTORS
-from benchmarks.questions.engine_wire import bare_envoy
+from benchmarks.bare_envoy import bare_envoy
 from benchmarks.sampling import sampled
 from rivetkit import Registry
 
@@ -66,6 +66,12 @@ async def rivetkit(data_dir: str) -> None:
     _answer({"memory": lambda _: _resident_bytes()})
     registry = Registry(*ACTORS, data_dir=data_dir)
     await registry.serve(port=0, handle_signals=True, on_ready=lambda url: _announce(url.rsplit(":", 1)[1]))
+
+
+async def engine_host(endpoint: str) -> None:
+    _answer({"memory": lambda _: _resident_bytes()})
+    registry = Registry(*ACTORS, engine=endpoint)
+    await registry.serve(handle_signals=True, on_ready=lambda _: _announce(0))
 
 
 async def bare_uvicorn() -> None:
@@ -143,7 +149,7 @@ async def envoy(endpoint: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--profile", type=Path)
-    parser.add_argument("kind", choices=["rivetkit", "uvicorn", "websockets", "tasks", "bare-envoy"])
+    parser.add_argument("kind")
     parser.add_argument("argument", nargs="?", default="", help="a data directory, or an engine's endpoint")
     options = parser.parse_args()
     kinds: dict[str, Callable[[], Coroutine[object, object, None]]] = {
@@ -151,6 +157,7 @@ def main() -> None:
         "uvicorn": bare_uvicorn,
         "websockets": bare_websockets,
         "tasks": bare_tasks,
+        "engine-host": lambda: engine_host(options.argument),
         "bare-envoy": lambda: envoy(options.argument),
     }
     profiling = sampled(options.profile) if options.profile else contextlib.nullcontext()

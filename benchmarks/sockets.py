@@ -28,15 +28,15 @@ from rivetkit_core.wire.messages import (
 CODEC = Codec(Encoding.BARE)
 
 
-def target(key: str) -> str:
-    return f"rvt-namespace=default&rvt-method=getOrCreate&rvt-runner=default&rvt-key={key}"
+def target(key: str, pool: str = "default") -> str:
+    return f"rvt-namespace=default&rvt-method=getOrCreate&rvt-runner={pool}&rvt-key={key}"
 
 
-def action_request(actor: str, key: str, action: str, *args: object) -> bytes:
+def action_request(actor: str, key: str, action: str, *args: object, pool: str = "default") -> bytes:
     """The bytes of one HTTP action call."""
     body = CODEC.encode_action_request(cbor.encode(list(args)))
     head = (
-        f"POST /gateway/{actor}/action/{action}?{target(key)} HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+        f"POST /gateway/{actor}/action/{action}?{target(key, pool)} HTTP/1.1\r\nhost: 127.0.0.1\r\n"
         f"x-rivet-encoding: bare\r\ncontent-type: application/octet-stream\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     )

@@ -8,6 +8,7 @@ from benchmarks.comparison import Row, Setup
 from benchmarks.questions import (
     creation,
     durability,
+    engine_real,
     engine_wire,
     fan_out,
     http,
@@ -31,4 +32,5 @@ QUESTIONS: dict[str, Question] = {
     "memory": memory.ask,
     "large_state": large_state.ask,
     "engine_wire": engine_wire.ask,
+    "engine_real": engine_real.ask,
 }

@@ -17,7 +17,7 @@ async def ask(setup: Setup) -> AsyncGenerator[Row]:
     numbers = itertools.count()
     for count in (1, 64):
         callers = await open_callers(setup, server.port, [_fresh(numbers)] * count)
-        creating = calling("first call to a new actor", [_checked(caller) for caller in callers], server)
+        creating = calling("first call to a new actor", [Checked(caller) for caller in callers], server)
         compared = await Comparison.of(setup, "creation", counted(count), creating, raw)
         yield compared.row(creating.name, raw.name, "actors/s")
 
@@ -26,7 +26,7 @@ def _fresh(numbers: Iterator[int]) -> Iterator[bytes]:
     return (action_request("throttled", f"new-{number}", "increment", 1) for number in numbers)
 
 
-class _checked:
+class Checked:
     """A caller whose every answer must be the first of its actor."""
 
     def __init__(self, caller: HttpCaller) -> None:

@@ -1,73 +1,99 @@
 """What an action costs between the engine and a host, next to an envoy that only answers.
 
-The engine is the scripted one, in the load process; hosts are processes of their own. ``HOSTS`` names the
-kinds of ``benchmarks.servers`` to compare: each gets the engine's endpoint, connects to the pool ``default``,
-runs actors ``throttled`` and ``strict``, and prints a number once it is connected.
+The engine is the scripted one, in the load process; hosts are processes of their own.
 
-    requests       requests/s and latency through the default gateway
+    requests       actions/s and latency through the default gateway
+    live           the same over websockets through the tunnel, one for each caller
     bytes          of all messages for one action, both directions
     round trips    answers of the engine that the host waits for
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
-
-from websockets.asyncio.client import connect
-from websockets.typing import Subprotocol
+from typing import Protocol
 
 from benchmarks.comparison import Comparison, Row, Setup, calling, counted
-from benchmarks.load import Call
 from benchmarks.processes import ServerProcess
+from benchmarks.questions.http import check_count
 from benchmarks.sockets import CODEC
 from rivetkit_core.clock import SystemClock
 from rivetkit_core.testing.engine import (
     ActorState,
     EngineSettings,
+    ScriptedClientSocket,
     ScriptedEngine,
     ScriptedEngineServer,
     Traffic,
 )
 from rivetkit_core.wire import cbor
-from rivetkit_core.wire.envoy.codec import EnvoyCodec
-from rivetkit_core.wire.envoy.messages import (
-    CommandEntry,
-    Commands,
-    EventEntry,
-    Events,
-    KvPut,
-    KvRequest,
-    KvResponse,
-    MessageId,
-    Metadata,
-    Ping,
-    Pong,
-    RequestStart,
-    ResponseStart,
-    Running,
-    StopActor,
-    StopCode,
-    Stopped,
-    ToEnvoy,
-    ToEnvoyTunnel,
-    ToRivet,
-    ToRivetTunnel,
-)
+from rivetkit_core.wire.messages import ActionRequest, ActionResponse
 
-YARDSTICK = "bare-envoy"
-HOSTS: dict[str, str] = {YARDSTICK: "bare envoy"}
-"""Kinds of server and what they are called; the yardstick is compared with itself while it is alone."""
+YARDSTICK = "bare envoy"
+SUBJECT = "engine host"
 
 _CALLERS = (1, 64)
 _COUNTED_ACTIONS = 500
 _ACTION = CODEC.encode_action_request(cbor.encode([1]))
+_FRAME = CODEC.encode_to_server(ActionRequest(1, "increment", cbor.encode([1])))
 _HEADERS = {"x-rivet-encoding": "bare", "content-type": "application/octet-stream"}
-_ANSWER = b"\x04\x00\x01\x01"
-_RECORD = b"x" * 64
+_SOCKET_HEADERS = {"sec-websocket-protocol": "rivet, rivet_encoding.bare"}
+
+
+class Caller(Protocol):
+    """One caller of an action that counts."""
+
+    calls: int
+
+    async def __call__(self) -> None: ...
+
+    def result(self) -> object:
+        """The last answer."""
+        ...
+
+
+class _RequestCaller:
+    """Actions as requests."""
+
+    def __init__(self, engine: ScriptedEngine, actor_id: str) -> None:
+        self._engine = engine
+        self._actor_id = actor_id
+        self._last = b""
+        self.calls = 0
+
+    async def __call__(self) -> None:
+        path = "/action/increment"
+        response = await self._engine.request(self._actor_id, "POST", path, _HEADERS, _ACTION)
+        self._last = await response.read()
+        self.calls += 1
+        if response.status != 200:
+            raise RuntimeError(f"an action was answered with {response.status}: {self._last[:200]!r}")
+
+    def result(self) -> object:
+        return cbor.decode(CODEC.decode_action_response(self._last))
+
+
+class _LiveCaller:
+    """Actions over one websocket."""
+
+    def __init__(self, socket: ScriptedClientSocket) -> None:
+        self._socket = socket
+        self._last = b""
+        self.calls = 0
+
+    async def __call__(self) -> None:
+        self._socket.send(_FRAME)
+        frame = await self._socket.receive()
+        if frame is None:
+            raise RuntimeError(f"a websocket was closed with {self._socket.closed}")
+        self._last = frame.data
+        self.calls += 1
+
+    def result(self) -> object:
+        answer = CODEC.decode_to_client(self._last)
+        return cbor.decode(answer.output) if isinstance(answer, ActionResponse) else answer
 
 
 @dataclass(slots=True)
@@ -79,49 +105,73 @@ class _Served:
     traffic: Traffic
     process: ServerProcess
 
-    async def actor(self, name: str, key: str) -> Call:
-        """An action of a new actor of that name, as a call."""
+    async def requests(self, name: str, key: str, callers: int) -> list[Caller]:
+        """Callers of a new actor of that name."""
+        actor_id = await self._actor(name, key)
+        return [_RequestCaller(self.engine, actor_id) for _ in range(callers)]
+
+    async def lives(self, name: str, key: str, callers: int) -> list[Caller]:
+        """Callers of a new actor of that name, each with a websocket."""
+        actor_id = await self._actor(name, key)
+        return [await self._live(actor_id) for _ in range(callers)]
+
+    async def _actor(self, name: str, key: str) -> str:
         actor_id = self.engine.create_actor(name, key)
         await self.engine.reached(actor_id, ActorState.RUNNING)
+        return actor_id
 
-        async def act() -> None:
-            response = await self.engine.request(actor_id, "POST", "/action/increment", _HEADERS, _ACTION)
-            body = await response.read()
-            if response.status != 200:
-                raise RuntimeError(f"an action was answered with {response.status}: {body[:200]!r}")
+    async def _live(self, actor_id: str) -> _LiveCaller:
+        socket = self.engine.websocket(actor_id, "/connect", _SOCKET_HEADERS)
+        await socket.receive()  # Init
+        return _LiveCaller(socket)
 
-        return act
+
+_Opens = Callable[[_Served, str, str, int], Awaitable[list[Caller]]]
+_CASES: dict[str, tuple[str, _Opens]] = {
+    "request": ("throttled", _Served.requests),
+    "strict request": ("strict", _Served.requests),
+    "live": ("throttled", _Served.lives),
+}
 
 
 async def ask(setup: Setup) -> AsyncGenerator[Row]:
-    hosts = [await _serve(setup, kind, name) for kind, name in HOSTS.items()]
-    yardstick = hosts[0]
-    subjects = hosts[1:] or hosts
-    for count in _CALLERS:
-        contenders = [
-            calling(host.name, [await host.actor("throttled", f"{count}")] * count, host.process)
-            for host in hosts
+    subject, yardstick = (
+        await _serve(setup, "engine-host", SUBJECT),
+        await _serve(setup, "bare-envoy", YARDSTICK),
+    )
+    for (kind, (actor, opens)), count in itertools.product(_CASES.items(), _CALLERS):
+        case = f"{kind}, {counted(count)}"
+        ours, theirs = [
+            await opens(host, actor, case.replace(" ", "-"), count) for host in (subject, yardstick)
         ]
-        compared = await Comparison.of(setup, "engine_wire", counted(count), *contenders)
-        for subject in subjects:
-            yield compared.row(subject.name, yardstick.name, "requests/s")
+        compared = await Comparison.of(
+            setup,
+            "engine_wire",
+            case,
+            calling(SUBJECT, ours, subject.process),
+            calling(YARDSTICK, theirs, yardstick.process),
+        )
+        _check(ours)
+        yield compared.row(SUBJECT, YARDSTICK)
     for actor, case in (("throttled", "one action"), ("strict", "one action and save")):
-        costs = {host.name: await _cost(host, actor) for host in hosts}
-        for subject, unit in itertools.product(subjects, ("bytes", "round trips")):
-            yield _row(case, unit, subject.name, costs[subject.name][unit], costs[yardstick.name][unit])
+        ours, theirs = await _cost(subject, actor), await _cost(yardstick, actor)
+        for unit, value in ours.items():
+            yield _row(case, unit, value, theirs[unit])
+
+
+def _check(callers: Sequence[Caller]) -> None:
+    check_count([caller.result() for caller in callers], sum(caller.calls for caller in callers))
 
 
 async def _serve(setup: Setup, kind: str, name: str) -> _Served:
     engine = ScriptedEngine(SystemClock(), EngineSettings(recording=False))
     server = await setup.stack.enter_async_context(ScriptedEngineServer(engine))
     engine.connections.pools.add("default")
-    process = await ServerProcess.start(kind, server.endpoint)
-    setup.stack.push_async_callback(process.stop)
-    return _Served(name, engine, server.traffic, process)
+    return _Served(name, engine, server.traffic, await setup.server(kind, server.endpoint))
 
 
 async def _cost(host: _Served, actor: str) -> dict[str, float]:
-    act = await host.actor(actor, "cost")
+    (act,) = await host.requests(actor, "cost", 1)
     await act()
     before = host.traffic.copy()
     for _ in range(_COUNTED_ACTIONS):
@@ -131,63 +181,6 @@ async def _cost(host: _Served, actor: str) -> dict[str, float]:
     return {"bytes": size / _COUNTED_ACTIONS, "round trips": seen.round_trips / _COUNTED_ACTIONS}
 
 
-def _row(case: str, unit: str, subject: str, value: float, yardstick_value: float) -> Row:
+def _row(case: str, unit: str, value: float, yardstick_value: float) -> Row:
     ratio = value / yardstick_value if yardstick_value else 1.0
-    return Row(
-        "engine_wire", case, unit, subject, HOSTS[YARDSTICK], value, yardstick_value, ratio, ratio, ratio
-    )
-
-
-class _BareEnvoy:
-    """Answers every request at once; an actor named ``strict`` writes one record before."""
-
-    def __init__(self) -> None:
-        self._strict: set[str] = set()
-        self._saves: dict[int, MessageId] = {}
-        self._request_ids = itertools.count(1)
-
-    def answer(self, message: ToEnvoy) -> ToRivet | None:
-        match message:
-            case ToEnvoyTunnel(message_id, RequestStart(actor_id)):
-                if actor_id not in self._strict:
-                    return _respond(message_id)
-                number = next(self._request_ids)
-                self._saves[number] = message_id
-                return KvRequest(actor_id, number, KvPut((b"state",), (_RECORD,)))
-            case KvResponse(number):
-                return _respond(self._saves.pop(number))
-            case Commands(entries):
-                return Events(tuple(map(self._obey, entries)))
-            case Ping(ts):
-                return Pong(ts)
-            case _:
-                return None
-
-    def _obey(self, entry: CommandEntry) -> EventEntry:
-        place = entry.checkpoint
-        if isinstance(entry.command, StopActor):
-            return EventEntry(place, Stopped(StopCode.OK))
-        if entry.command.name == "strict":
-            self._strict.add(place.actor_id)
-        return EventEntry(place, Running())
-
-
-def _respond(to: MessageId) -> ToRivetTunnel:
-    headers = {"content-type": "application/octet-stream"}
-    return ToRivetTunnel(MessageId(to.gateway_id, to.request_id, 0), ResponseStart(200, headers, _ANSWER))
-
-
-async def bare_envoy(endpoint: str, ready: asyncio.Event) -> None:
-    """Be the yardstick until cancelled; ``ready`` is set once the engine took the connection."""
-    codec, envoy = EnvoyCodec(8), _BareEnvoy()
-    query = "protocol_version=8&namespace=default&envoy_key=bare-envoy&version=1&pool_name=default"
-    url = f"ws://{urlsplit(endpoint).netloc}/envoys/connect?{query}"
-    protocols = [Subprotocol("rivet")]
-    async with connect(url, subprotocols=protocols, compression=None, max_size=None) as socket:
-        await socket.send(codec.encode_to_rivet(Metadata()))
-        async for data in socket:
-            assert isinstance(data, bytes)
-            answer = envoy.answer(codec.decode_to_envoy(data))
-            ready.set()
-            if answer is not None:
-                await socket.send(codec.encode_to_rivet(answer))
+    return Row("engine_wire", case, unit, SUBJECT, YARDSTICK, value, yardstick_value, ratio, ratio, ratio)

@@ -1,9 +1,10 @@
 """HTTP requests of a client: what may be sent again, and how failures read.
 
 A request that could not be sent (no connection) is sent again for ``REACH_BUDGET`` seconds. A kept-alive
-connection that the server closed just then looks like a lost answer; such a request is sent again once, if
-the connection had been used before and broke within ``STALE_WINDOW`` seconds. An action whose server dies
-within that moment can therefore run twice. Any other failure after sending is ``client.connection_lost``.
+connection that the server closed just then looks like a lost answer; requests that may run twice are sent
+again once, if the connection had been used before and broke within ``STALE_WINDOW`` seconds. An action may
+not: any failure after sending it is ``client.connection_lost``. Idle connections are given up before the
+server gives them up, so this is rare.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ REACH_BUDGET = 5.0
 """Seconds during which a server that cannot be reached is tried again."""
 
 STALE_WINDOW = 1.0
+_REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
 _MAX_CONNECTIONS = 1000
 _MAX_IDLE = 100
@@ -108,7 +110,8 @@ class HttpSender:
         try:
             return await self._http.send(request)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            if watched.fresh or self._clock.monotonic() - began > STALE_WINDOW:
+            late = self._clock.monotonic() - began > STALE_WINDOW
+            if watched.fresh or late or request.method not in _REPEATABLE:
                 raise
         del request.extensions["trace"]
         return await self._http.send(request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rivetkit_core.actor.connections import Connections
@@ -30,10 +30,11 @@ class ActorIdentity:
     key: ActorKey
     generation: int
     region: str = ""
+    specifier: ActorSpecifier = field(init=False, repr=False, compare=False)
 
-    @property
-    def specifier(self) -> ActorSpecifier:
-        return ActorSpecifier(self.actor_id, self.generation, actor_key.display(self.key))
+    def __post_init__(self) -> None:
+        specifier = ActorSpecifier(self.actor_id, self.generation, actor_key.display(self.key))
+        object.__setattr__(self, "specifier", specifier)
 
 
 class ActorContext:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from rivetkit_core._version import VERSION
@@ -19,6 +20,9 @@ from rivetkit_core.errors import ActorSpecifier, ProtocolError, RivetError, erro
 from rivetkit_core.wire.client_protocol import Codec
 from rivetkit_core.wire.json_form import json_to_cbor
 from rivetkit_core.wire.messages import Encoding
+
+HEADERS = ("x-rivet-encoding", "x-rivet-conn-params")
+"""What ``serve_http`` reads of a request's headers."""
 
 _BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _ENCODINGS = {encoding.value.encode(): encoding for encoding in Encoding}
@@ -91,7 +95,8 @@ async def serve_http(actor: ActorTask, request: HttpRequest) -> HttpResponse:
         return error_response(failure, codec)
 
 
-def actor_headers(specifier: ActorSpecifier) -> list[tuple[str, str]]:
+@lru_cache(maxsize=1024)
+def actor_headers(specifier: ActorSpecifier) -> tuple[tuple[str, str], ...]:
     """What every answer of an actor says about it (client-protocol 1.6).
 
     Values are text, to be sent as UTF-8. A key that would break a header is left out.
@@ -102,7 +107,7 @@ def actor_headers(specifier: ActorSpecifier) -> list[tuple[str, str]]:
     ]
     if not any(character < " " or character == "\x7f" for character in specifier.key):
         headers.append(("x-rivet-actor-key", specifier.key.encode(errors="replace").decode()))
-    return headers
+    return tuple(headers)
 
 
 def error_response(failure: RivetError, codec: Codec) -> HttpResponse:

@@ -180,6 +180,12 @@ class Envoy:
             self._held.popleft()
         self._held.append(message)
 
+    async def tunnel_writable(self) -> None:
+        """Wait while the engine does not read what it was sent. Without a connection there is no wait."""
+        link = self._link
+        if link is not None:
+            await link.writable()
+
     def finish_generation(self, actor_id: str, generation: int) -> None:
         """Nothing more will be said about this generation."""
         self._commands.finish(actor_id, generation)

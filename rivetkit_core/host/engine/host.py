@@ -105,6 +105,7 @@ class EngineHost:
         self._tunnel = Tunnel(
             find=self._find,
             send=lambda message: self.envoy.send_tunnel(message),
+            writable=lambda: self.envoy.tunnel_writable(),
             clock=clock,
         )
         self._current: dict[str, HostedActor] = {}

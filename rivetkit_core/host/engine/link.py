@@ -32,6 +32,10 @@ class EnvoyLink(Protocol):
         """
         ...
 
+    async def writable(self) -> None:
+        """Wait while the engine reads slower than we send. A lost link keeps nobody waiting."""
+        ...
+
     async def receive(self) -> ToEnvoy:
         """The next message. Safe to cancel: no message is lost.
 

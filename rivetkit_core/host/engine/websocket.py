@@ -1,13 +1,21 @@
 """The real connection to an engine: a websocket, driven without tasks of its own (envoy-protocol 3.1 to 3.5).
 
-``websockets`` speaks the websocket protocol sans-IO; this module moves its bytes. Sending writes to the
-transport in the same step, so what was allowed to be written a moment ago is not written later.
+``websockets`` speaks the websocket protocol sans-IO; this module moves its bytes.
+
+Invariants
+    A storage request is given to the transport in the step that sends it: what the lease allowed a moment
+    ago is not written later. So is everything else but client traffic.
+    Of client traffic, the first message of a turn of the event loop is written at once, and so is one that
+    follows a millisecond later; the others share a write at the end of the turn. The order stays.
+    Above 4 MiB that the engine has not taken, ``writable`` makes those wait who can; above 256 MiB the
+    connection is given up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from collections import deque
@@ -27,13 +35,15 @@ from rivetkit_core.clock import Clock
 from rivetkit_core.errors import ProtocolError
 from rivetkit_core.host.engine.link import EnvoyLink, LinkLost
 from rivetkit_core.wire.envoy.codec import EnvoyCodec
-from rivetkit_core.wire.envoy.messages import ToEnvoy, ToRivet
+from rivetkit_core.wire.envoy.messages import ToEnvoy, ToRivet, ToRivetTunnel
 
 log = logging.getLogger("rivetkit.envoy")
 
 _DIAL_TIMEOUT = 10.0
 _CLOSE_TIMEOUT = 2.0
+_CONGESTED = 4 * 1024 * 1024
 _MAX_UNSENT = 256 * 1024 * 1024
+_LONGEST_TURN = 0.001
 _QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -116,11 +126,15 @@ class WebSocketLink(asyncio.Protocol):
         self._clock = clock
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
+        self._turn_end: asyncio.Handle | None = None
+        self._written_at = 0.0
         self._incoming: deque[ToEnvoy] = deque()
         self._partial: list[bytes] = []
         self._changed = asyncio.Event()
         self._handshake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._gone = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._lost: LinkLost | None = None
 
     @property
@@ -139,11 +153,14 @@ class WebSocketLink(asyncio.Protocol):
         if self._lost is not None or self._protocol.state is not OPEN:
             return
         self._protocol.send_binary(self._codec.encode_to_rivet(message))
-        self._flush()
-        transport = self._transport
-        if transport is not None and transport.get_write_buffer_size() > _MAX_UNSENT:
-            self._end(LinkLost(1006, "the engine does not read what it is sent"))
-            transport.abort()
+        if self._turn_end is None:
+            self._flush()
+            self._turn_end = asyncio.get_running_loop().call_soon(self._end_turn)
+        elif not isinstance(message, ToRivetTunnel) or self._is_late():
+            self._flush()
+
+    async def writable(self) -> None:
+        await self._writable.wait()
 
     async def receive(self) -> ToEnvoy:
         while not self._incoming:
@@ -171,8 +188,11 @@ class WebSocketLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._socket = cast("socket.socket | None", transport.get_extra_info("socket"))
-        if self._socket is not None:
+        self._transport.set_write_buffer_limits(high=_CONGESTED)
+        shared = cast("socket.socket | None", transport.get_extra_info("socket"))
+        if shared is not None:
+            # uvloop's own makes a new socket object for every call.
+            self._socket = socket.socket(fileno=os.dup(shared.fileno()))
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._protocol.send_request(self._protocol.connect())
         self._flush()
@@ -183,6 +203,12 @@ class WebSocketLink(asyncio.Protocol):
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
         self._protocol.receive_data(data)
         self._after_input()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
 
     def eof_received(self) -> None:
         self._protocol.receive_eof()
@@ -195,6 +221,11 @@ class WebSocketLink(asyncio.Protocol):
         else:
             self._end(LinkLost(code, reason or ""))
         self._gone.set()
+        if self._turn_end is not None:
+            self._turn_end.cancel()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -240,19 +271,31 @@ class WebSocketLink(asyncio.Protocol):
         self._incoming.append(message)
         self._changed.set()
 
+    def _end_turn(self) -> None:
+        self._turn_end = None
+        self._flush()
+
+    def _is_late(self) -> bool:
+        """Whether the turn takes so long that those who wait for an answer would notice."""
+        return self._clock.monotonic() - self._written_at > _LONGEST_TURN
+
     def _flush(self) -> None:
-        transport = self._transport
-        for data in self._protocol.data_to_send():
-            if transport is None or transport.is_closing():
-                continue  # nobody gets it; uvloop would raise
-            if data:
-                transport.write(data)
-            elif transport.can_write_eof():
-                transport.write_eof()
+        transport, unsent = self._transport, self._protocol.data_to_send()
+        if transport is None or transport.is_closing() or not unsent:
+            return  # on a closing one nobody gets it, and uvloop would raise
+        ends = not unsent[-1]
+        transport.writelines(unsent[:-1] if ends else unsent)
+        if ends and transport.can_write_eof():
+            transport.write_eof()
+        self._written_at = self._clock.monotonic()
+        if transport.get_write_buffer_size() > _MAX_UNSENT:
+            self._end(LinkLost(1006, "the engine does not read what it is sent"))
+            transport.abort()
 
     def _end(self, lost: LinkLost) -> None:
         if self._lost is None:
             self._lost = lost
             self._changed.set()
+        self._writable.set()
         if not self._handshake.done():
             self._handshake.set_exception(lost)

@@ -41,6 +41,9 @@ class ScriptedEnvoyLink:
         if self.closed is None:
             asyncio.get_running_loop().call_soon(self._arrive, message)
 
+    async def writable(self) -> None:
+        """The engine takes everything at once."""
+
     async def receive(self) -> ToEnvoy:
         while not self._incoming:
             if self.closed is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 class AbortKind(enum.IntEnum):
@@ -14,8 +15,7 @@ class AbortKind(enum.IntEnum):
     INTERNAL_ERROR = 3
 
 
-@dataclass(frozen=True, slots=True)
-class MessageId:
+class MessageId(NamedTuple):
     """Which client request a tunnel message belongs to, and its place in that request's stream."""
 
     gateway_id: bytes
@@ -23,9 +23,8 @@ class MessageId:
     message_index: int
 
 
-@dataclass(frozen=True, slots=True)
-class RequestId:
-    """One client request or websocket: four bytes each."""
+class RequestId(NamedTuple):
+    """One client request or websocket: four bytes each. A tuple, as it is hashed for every message."""
 
     gateway_id: bytes
     request_id: bytes

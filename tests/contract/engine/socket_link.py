@@ -62,6 +62,9 @@ class SocketLink:
         self._outgoing.append(self._codec.encode_to_rivet(message))
         self._more.set()
 
+    async def writable(self) -> None:
+        """It keeps whatever it is given."""
+
     async def receive(self) -> ToEnvoy:
         try:
             data = await self._socket.recv(decode=False)

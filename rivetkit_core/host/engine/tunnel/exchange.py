@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from rivetkit_core.actor.lifecycle import REFUSALS
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.edge.http import (
+    HEADERS,
     HttpRequest,
     HttpResponse,
     actor_headers,
@@ -115,19 +116,24 @@ async def serve_actor_http(actor: ActorTask, exchange: HttpExchange) -> None:
     """Serve actions, health and metadata of an actor."""
     body = await exchange.read_body(MAX_BODY)
     require_running(actor)  # again: the upload may have outlived the generation
-    headers = {name: value.encode() for name, value in exchange.headers.items()}
-    response = await serve_http(actor, HttpRequest(exchange.method, exchange.path, headers, body))
+    request = HttpRequest(exchange.method, exchange.path, _read_headers(exchange), body)
+    response = await serve_http(actor, request)
     await exchange.respond(response.status, headers_of(response, actor.identity.specifier), response.body)
 
 
 async def serve_start_failure(failure: RivetError, exchange: HttpExchange) -> None:
     """Answer for an actor that could not start, as the actor would have."""
-    encoding = request_encoding({name: value.encode() for name, value in exchange.headers.items()})
+    encoding = request_encoding(_read_headers(exchange))
     response = error_response(failure, Codec(encoding))
     await exchange.respond(response.status, headers_of(response, failure.actor), response.body)
 
 
 def headers_of(response: HttpResponse, actor: ActorSpecifier | None) -> dict[str, str]:
     """Everything the tunnel sends as headers of an answer."""
-    about = {} if actor is None else dict(actor_headers(actor))
-    return {"content-type": response.content_type, **about, **dict(response.headers)}
+    about = () if actor is None else actor_headers(actor)
+    return dict((("content-type", response.content_type), *about, *response.headers))
+
+
+def _read_headers(exchange: HttpExchange) -> dict[str, bytes]:
+    """Those that the edge reads, as bytes; the others stay as they are."""
+    return {name: exchange.headers[name].encode() for name in HEADERS if name in exchange.headers}

@@ -1,16 +1,20 @@
 """Numbers of tunnel messages: sixteen bits that wrap around (envoy-protocol 6.1).
 
 Outgoing   what the host says about one request or websocket, numbered without a gap
+Writable   when it is worth saying more
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from rivetkit_core.wire.envoy.messages import MessageId, RequestId, ToRivetTunnel, ToRivetTunnelKind
 
 Send = Callable[[ToRivetTunnel], None]
 """Queues a message for the engine. Never waits, never raises."""
+
+Writable = Callable[[], Awaitable[None]]
+"""Waits while the engine does not take what it was sent."""
 
 _SPAN = 1 << 16
 _HALF = 32_767
@@ -26,12 +30,22 @@ def is_later(index: int, than: int) -> bool:
     return index != than and (index - than) % _SPAN < _HALF
 
 
-class Outgoing:
-    """Numbers what goes out for one request. Every message takes a number; after ``end`` none is sent."""
+async def always_writable() -> None:
+    """For an engine that takes everything at once."""
 
-    def __init__(self, request: RequestId, send: Send, *, index: int = 0) -> None:
+
+class Outgoing:
+    """Numbers what goes out for one request. Every message takes a number; after ``end`` none is sent.
+
+    Who sends without a bound of its own awaits ``writable`` before each ``send``; the others need not.
+    """
+
+    def __init__(
+        self, request: RequestId, send: Send, *, index: int = 0, writable: Writable = always_writable
+    ) -> None:
         self._request = request
         self._send = send
+        self.writable = writable
         self.next_index = index
         self.ended = False
 

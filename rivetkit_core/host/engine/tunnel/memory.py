@@ -89,5 +89,5 @@ class Recent(Generic[T]):
 
 
 def _size(answer: ResponseStart) -> int:
-    headers = sum(len(name) + len(value) for name, value in answer.headers.items())
+    headers = sum(map(len, answer.headers)) + sum(map(len, answer.headers.values()))
     return _OVERHEAD + headers + len(answer.body or b"")

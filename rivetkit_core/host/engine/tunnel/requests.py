@@ -24,7 +24,7 @@ from rivetkit_core.host.engine.tunnel.exchange import (
     require_running,
     serve_start_failure,
 )
-from rivetkit_core.host.engine.tunnel.indices import Outgoing, Send
+from rivetkit_core.host.engine.tunnel.indices import Outgoing, Send, Writable
 from rivetkit_core.host.engine.tunnel.memory import Answers, Recent
 from rivetkit_core.host.engine.tunnel.placement import Placement, generation_of
 from rivetkit_core.host.engine.tunnel.response import Response
@@ -81,10 +81,18 @@ class Requests:
     """Runs requests and answers them."""
 
     def __init__(
-        self, *, placement: Placement, send: Send, clock: Clock, tasks: TunnelTasks, handler: HttpHandler
+        self,
+        *,
+        placement: Placement,
+        send: Send,
+        writable: Writable,
+        clock: Clock,
+        tasks: TunnelTasks,
+        handler: HttpHandler,
     ) -> None:
         self._placement = placement
         self._send = send
+        self._writable = writable
         self._tasks = tasks
         self._handler = handler
         self._running: dict[RequestId, _Request] = {}
@@ -96,7 +104,7 @@ class Requests:
         exact = start.actor_generation is not None
         if id in self._running or (exact and id in self._aborted):
             return
-        outgoing = Outgoing(id, self._send)
+        outgoing = Outgoing(id, self._send, writable=self._writable)
         answer = self._answers.get(id)
         if answer is not None:
             outgoing.send(answer)

@@ -130,6 +130,7 @@ class Response:
     async def _stream(self, data: bytes) -> None:
         view = memoryview(data)
         while view and not self._outgoing.ended:
+            await self._outgoing.writable()
             granted = self._window.take(len(view))
             if granted:
                 self._outgoing.send(ResponseChunk(bytes(view[:granted]), finish=False))

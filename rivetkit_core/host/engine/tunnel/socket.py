@@ -79,6 +79,9 @@ class TunnelSocket:
         if len(data) > self._max_payload:
             self.end(1009, "message.outgoing_too_long")
             raise SocketClosed
+        await self._outgoing.writable()
+        if not self._open:
+            raise SocketClosed
         self._outgoing.send(WebSocketMessage(data, binary=not text))
 
     async def close(self, code: int, reason: str) -> None:

@@ -14,7 +14,7 @@ from rivetkit_core.clock import Clock
 from rivetkit_core.edge.serving import refuse_socket, serve_socket
 from rivetkit_core.errors import ProtocolError, RivetError
 from rivetkit_core.host.engine.tunnel.exchange import Refused, require_running
-from rivetkit_core.host.engine.tunnel.indices import Outgoing, Send
+from rivetkit_core.host.engine.tunnel.indices import Outgoing, Send, Writable
 from rivetkit_core.host.engine.tunnel.placement import Placement, generation_of
 from rivetkit_core.host.engine.tunnel.socket import TunnelSocket
 from rivetkit_core.host.engine.tunnel.tasks import TunnelTasks
@@ -56,12 +56,14 @@ class Sockets:
         *,
         placement: Placement,
         send: Send,
+        writable: Writable,
         clock: Clock,
         tasks: TunnelTasks,
         can_hibernate: CanHibernate,
     ) -> None:
         self._placement = placement
         self._send = send
+        self._writable = writable
         self._clock = clock
         self._tasks = tasks
         self._can_hibernate = can_hibernate
@@ -75,7 +77,7 @@ class Sockets:
             known.reattach(index)
             return
         path = opened.path.partition("?")[0] or "/"
-        outgoing = Outgoing(id, self._send)
+        outgoing = Outgoing(id, self._send, writable=self._writable)
         actor = self._placement.find(opened.actor_id, opened.actor_generation)
         if isinstance(actor, RivetError):
             socket = self._add(id, outgoing, index, max_payload, can_hibernate=False)
@@ -141,7 +143,7 @@ class Sockets:
                 closing = HostWebSocketClose(1000, "ws.meta_not_found_during_restore")
                 Outgoing(id, self._send).send(closing)
                 continue
-            outgoing = Outgoing(id, self._send, index=stored.next_index)
+            outgoing = Outgoing(id, self._send, index=stored.next_index, writable=self._writable)
             socket = self._add(id, outgoing, stored.received_index, max_payload, can_hibernate=True)
             attached[id] = socket
             for index, message in early:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.host.engine.tunnel.exchange import HttpHandler, serve_actor_http
-from rivetkit_core.host.engine.tunnel.indices import Send
+from rivetkit_core.host.engine.tunnel.indices import Send, Writable, always_writable
 from rivetkit_core.host.engine.tunnel.placement import Find, Placement
 from rivetkit_core.host.engine.tunnel.requests import Requests
 from rivetkit_core.host.engine.tunnel.sockets import CanHibernate, Restored, Sockets, StoredSocket
@@ -50,6 +50,7 @@ class Tunnel:
         find: Find,
         send: Send,
         clock: Clock,
+        writable: Writable = always_writable,
         handler: HttpHandler = serve_actor_http,
         can_hibernate: CanHibernate = _never,
     ) -> None:
@@ -57,11 +58,17 @@ class Tunnel:
         self._tasks = TunnelTasks(clock)
         self._placement = Placement(find, clock)
         self._requests = Requests(
-            placement=self._placement, send=send, clock=clock, tasks=self._tasks, handler=handler
+            placement=self._placement,
+            send=send,
+            writable=writable,
+            clock=clock,
+            tasks=self._tasks,
+            handler=handler,
         )
         self._sockets = Sockets(
             placement=self._placement,
             send=send,
+            writable=writable,
             clock=clock,
             tasks=self._tasks,
             can_hibernate=can_hibernate,

@@ -24,6 +24,7 @@ Answer = httpx.Response | Exception
 BASE = "http://here.example"
 ARGS = cbor.encode([1])
 COUNTER = ByKey("counter", ("a",))
+MADE = ByKey("counter", ("a",), create=True)
 
 
 def ok(output: object = 7, encoding: Encoding = Encoding.BARE) -> httpx.Response:
@@ -314,17 +315,28 @@ def stale() -> Exception:
     return httpx.RemoteProtocolError("Server disconnected without sending a response.")
 
 
-async def test_a_request_on_a_stale_connection_is_sent_again_once() -> None:
+def made() -> httpx.Response:
+    return httpx.Response(200, json={"actor": {"actor_id": "actor-1"}, "created": True})
+
+
+async def test_a_lookup_on_a_stale_connection_is_sent_again_once() -> None:
     server = Server()
-    server.answers = [stale(), ok(2)]
-    assert await server.call() == 2
+    server.answers = [stale(), made()]
+    assert await server.access.resolve(MADE) == "actor-1"
 
 
-async def test_a_request_is_sent_again_no_more_than_once() -> None:
+async def test_a_lookup_is_sent_again_no_more_than_once() -> None:
     server = Server()
     server.answers = [stale(), stale()]
-    assert isinstance(await failure_of(server.call()), ConnectionLost)
+    assert isinstance(await failure_of(server.access.resolve(MADE)), ConnectionLost)
     assert len(server.requests) == 2
+
+
+async def test_an_action_whose_answer_is_lost_is_never_sent_again() -> None:
+    server = Server()
+    server.answers = [stale(), ok(2)]
+    assert isinstance(await failure_of(server.call()), ConnectionLost)
+    assert len(server.requests) == 1
 
 
 async def test_an_answer_lost_on_a_new_connection_is_not_asked_for_again() -> None:
@@ -336,7 +348,7 @@ async def test_an_answer_lost_on_a_new_connection_is_not_asked_for_again() -> No
             fresh(request)
 
     server.before = mark_fresh
-    assert isinstance(await failure_of(server.call()), ConnectionLost)
+    assert isinstance(await failure_of(server.access.resolve(MADE)), ConnectionLost)
     assert len(server.requests) == 1
 
 
@@ -357,7 +369,7 @@ async def test_an_answer_lost_after_a_while_is_not_asked_for_again() -> None:
         entropy=Steady(),
         http_transport=httpx.MockTransport(slow),
     )
-    call = await begin(access.call(COUNTER, "go", ARGS, params=None))
+    call = await begin(access.resolve(MADE))
     await server.clock.advance(STALE_WINDOW + 0.1)
     gate.set()
     assert isinstance(await failure_of(call), ConnectionLost)

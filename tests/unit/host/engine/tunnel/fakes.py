@@ -39,7 +39,11 @@ def request_id(number: int) -> RequestId:
 
 
 class Engine:
-    """Sends messages of clients into a tunnel and keeps what comes back, by request."""
+    """Sends messages of clients into a tunnel and keeps what comes back, by request.
+
+    Attributes:
+        reads: Whether it takes what the host sends.
+    """
 
     def __init__(
         self,
@@ -53,9 +57,12 @@ class Engine:
         self.actors = list(actors)
         self.start_failure: RivetError | None = None
         self.sent: list[ToRivetTunnel] = []
+        self.reads = asyncio.Event()
+        self.reads.set()
         self.tunnel = Tunnel(
             find=self._find,
             send=self.sent.append,
+            writable=self._writable,
             clock=clock,
             handler=handler,
             can_hibernate=can_hibernate,
@@ -115,6 +122,9 @@ class Engine:
             if (message.message_id.gateway_id, message.message_id.request_id)
             == (id.gateway_id, id.request_id)
         ]
+
+    async def _writable(self) -> None:
+        await self.reads.wait()
 
     def _find(self, actor_id: str, generation: int | None) -> ActorTask | None:
         if self.start_failure is not None:

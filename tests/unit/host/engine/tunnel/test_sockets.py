@@ -258,6 +258,29 @@ async def test_messages_of_a_websocket_are_numbered_without_a_gap() -> None:
         assert engine.indices(1) == [0, 1, 2, 3]
 
 
+async def test_frames_wait_while_the_engine_does_not_read() -> None:
+    async with engine_of(World(Script(actions={"echo": echo}))) as engine:
+        await engine.give(1, connect())
+        engine.reads.clear()
+        await engine.give(1, ask(1, "echo"), ask(2, "echo"))
+        assert answers(engine) == []
+        engine.reads.set()
+        await settle()
+        assert answers(engine) == [1, 2]
+
+
+async def test_a_client_whose_frames_wait_too_long_is_closed() -> None:
+    async with engine_of(World(Script(actions={"echo": echo}))) as engine:
+        await engine.give(1, connect())
+        engine.reads.clear()
+        backlog = engine.actors[0].factory.config.connection_backlog
+        for id in range(backlog + 2):
+            await engine.give(1, ask(id, "echo"))
+        engine.reads.set()
+        await settle()
+        assert engine.closes(1) == [(1011, "actor.overloaded")]
+
+
 async def test_an_actor_that_could_not_start_says_why_and_closes() -> None:
     async with engine_of(World(Script())) as engine:
         engine.start_failure = UserError("no", code="broken", metadata={"why": "tired"})
