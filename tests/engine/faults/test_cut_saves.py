@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 from rivetkit.client import ActorHandle, Client
 from rivetkit_core.errors import RivetError
 from rivetkit_core.wire.envoy.messages import KvPut, KvRequest, ToRivet
+from tests.engine.faults import ROUNDS
 from tests.engine.faults.load import eventually
 from tests.engine.faults.program import StrictLedger
 from tests.engine.faults.wiretap import Cut, wiretap
@@ -66,7 +67,7 @@ async def test_a_save_whose_connection_is_cut_anywhere_is_whole_or_not_there(
 ) -> None:
     namespace = await engine.fresh_namespace()
     cases: list[tuple[int, int, Cut]] = [
-        (puts, nth, where) for puts in NEW for nth in range(1, puts + 1) for where in PLACES
+        (puts, nth, where) for puts in NEW for nth in sorted(set(_pieces(puts))) for where in PLACES
     ]
     answers: dict[tuple[int, int, Cut], str] = {}
     async with (
@@ -124,6 +125,11 @@ async def test_a_worker_killed_between_the_pieces_of_a_save_leaves_the_old_state
             assert await _is_whole(handle, THREE_PUTS, "killed")
     report(kills=len(cases), old=found["o"], new=found["n"], torn=0)
     assert found == {"o": 4, "n": 1}
+
+
+def _pieces(puts: int) -> Iterable[int]:
+    """Which of the puts of one save are cut: all if there is time, else the first and the last."""
+    return range(1, puts + 1) if ROUNDS > 1 else (1, puts)
 
 
 async def _is_whole(handle: ActorHandle[StrictLedger], new: int, answer: str) -> bool:

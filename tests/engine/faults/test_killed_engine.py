@@ -15,6 +15,7 @@ import pytest
 from rivetkit.client import Client
 from rivetkit_core.host.engine.launch import EngineLaunch
 from rivetkit_core.host.engine.process import EngineProcess
+from tests.engine.faults import ROUNDS
 from tests.engine.faults.load import Load, eventually, until
 from tests.engine.faults.program import Ledger, StrictLedger, ThrottledLedger
 from tests.engine.faults.workers import Note, workers
@@ -28,12 +29,11 @@ LEDGERS: dict[str, type[Ledger]] = {
     "throttled-0": ThrottledLedger,
     "throttled-1": ThrottledLedger,
 }
-BRIEF_ROUNDS = 3
 
 
 @pytest.mark.parametrize(
     ("rounds", "long"),
-    [pytest.param(BRIEF_ROUNDS, False, id="briefly"), pytest.param(1, True, id="for-long")],
+    [pytest.param(ROUNDS, False, id="briefly"), pytest.param(1, True, id="for-long")],
 )
 async def test_workers_and_clients_survive_a_killed_engine(
     tmp_path: Path, report: Callable[..., None], rounds: int, long: bool

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rivetkit.client import Client
+from tests.engine.faults import ROUNDS
 from tests.engine.faults.load import Load, eventually
 from tests.engine.faults.program import SAVE_INTERVAL, Ledger, StrictLedger, ThrottledLedger
 from tests.engine.faults.workers import workers
@@ -16,7 +17,6 @@ from tests.engines import RunningEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
-ROUNDS = 3
 LEDGERS: dict[str, type[Ledger]] = {
     "strict-0": StrictLedger,
     "strict-1": StrictLedger,

@@ -14,6 +14,7 @@ from rivetkit.client import Client
 from rivetkit_core.errors import RivetError
 from rivetkit_core.wire import cbor
 from rivetkit_core.wire.persisted import ACTOR_KEY, decode_actor
+from tests.engine.faults import ROUNDS
 from tests.engine.faults.load import eventually, until
 from tests.engine.faults.program import Ledger, StrictLedger, ThrottledLedger
 from tests.engine.faults.wiretap import wiretap
@@ -26,7 +27,7 @@ ACTORS = 3
 CHUNKED, LARGE = 400_000, 3_000_000
 
 
-@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("attempt", range(ROUNDS))
 async def test_a_paused_worker_whose_actors_were_moved_writes_nothing(
     engine: RunningEngine, tmp_path: Path, report: Callable[..., None], attempt: int
 ) -> None:
