@@ -1,7 +1,7 @@
 """A real engine and real processes: killed, paused, cut off, and what must be left of their promises.
 
-Most of the time goes into waiting until the engine gives a process up. ``RIVETKIT_FAULT_ROUNDS`` says how often
-faults at random moments are made: once, unless somebody wants to know better.
+Most of the time goes into waiting until the engine gives a process up. ``RIVETKIT_FAULT_ROUNDS`` says how
+often faults at random moments are made: once, unless somebody wants to know better.
 """
 
 import os
