@@ -51,7 +51,8 @@ async def client(engine: RunningEngine) -> AsyncIterator[RawClient]:
         linger=0.05,
     )
     await host.open()
-    assert await engine.wait_for_pool(settings.namespace) == 6
+    async with engine.api(settings.namespace) as api:
+        assert await api.wait_for_pool("default") == 6
     async with httpx.AsyncClient(base_url=engine.endpoint, timeout=20.0, trust_env=False) as http:
         yield RawClient(engine.endpoint, http, settings.namespace)
     await host.close()
