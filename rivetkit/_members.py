@@ -17,6 +17,7 @@ from rivetkit._authoring import InvalidActor
 from rivetkit._codecs import CallCodec, InputCodec
 from rivetkit._contract import Contract
 from rivetkit._event import Event
+from rivetkit._resource import Resource
 from rivetkit._signature import Function, nested_types
 from rivetkit._state import Initial
 from rivetkit._validation import UNSET, resolve
@@ -27,6 +28,7 @@ K = TypeVar("K")
 _ACTION = cast("type[Action[..., Any, Any]]", Action)
 _GROUP = cast("type[ActionGroup[Any]]", ActionGroup)
 _EVENT = cast("type[Event[Any]]", Event)
+_RESOURCE = cast("type[Resource[Any]]", Resource)
 _INITIAL = cast("type[Initial[..., Any]]", Initial)
 _ROOTS: tuple[type[object], ...] = (object, Contract, Actor, ActionGroup)
 
@@ -66,6 +68,14 @@ class FoundInitial:
     @property
     def where(self) -> str:
         return self.function.__qualname__
+
+
+@dataclass(frozen=True, slots=True)
+class FoundResource:
+    """A ``@resource`` of the class."""
+
+    resource: Resource[Any]
+    where: str
 
 
 def authored_bases(cls: type[object]) -> list[type[object]]:
@@ -110,6 +120,15 @@ def initials(cls: type[object]) -> list[FoundInitial]:
     """Every ``@create_state`` method."""
     found = [initial for member in members(cls) if (initial := narrowed(member.value, _INITIAL))]
     return [FoundInitial(initial.function, initial.codec) for initial in found]
+
+
+def resources(cls: type[object]) -> list[FoundResource]:
+    """Every ``@resource`` method, in order of declaration."""
+    return [
+        FoundResource(resource, f"{cls.__name__}.{member.attribute}")
+        for member in members(cls)
+        if (resource := narrowed(member.value, _RESOURCE))
+    ]
 
 
 def narrowed(value: object, kind: type[K]) -> K | None:

@@ -85,7 +85,7 @@ async def test_work_is_refused_once_the_actor_asked_to_be_destroyed() -> None:
     world = World(Script(actions={"end": end, "ping": ping}))
     task = await world.started()
     assert await call(task, "end") == "soon"
-    assert world.destroy_requests == 1
+    assert world.host.destroy_requests == 1
     assert (await failure_of(call(task, "ping"))).code == "destroying"
     assert (await failure_of(task.context.destroy())).code == "stopping"
     await task.stop(StopKind.DESTROY)
