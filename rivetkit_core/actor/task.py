@@ -67,41 +67,11 @@ class ActorTask:
         self._clock = clock
         self._host = host
         self.work = WorkRegistry()
-        self._saver = Saver(
-            storage=storage,
-            clock=clock,
-            work=self.work,
-            interval=config.state_save_interval,
-            capture=self._capture,
-            busy=lambda: self.work.active > 0 or (self._run.active and not self.work.queue_waits),
-        )
+        self._saver = self._make_saver(storage)
         self.outbox = Outbox(self._saver, strict=config.durability == "strict")
-        self.connections = Connections(
-            instance=lambda: self._instance,
-            config=config,
-            clock=clock,
-            entropy=entropy,
-            work=self.work,
-            outbox=self.outbox,
-            touched=self._touched,
-            emptied=lambda: self.sleep.touch(),
-        )
-        self._run = RunHandler(
-            lambda: self._instance.run(),
-            clock=clock,
-            aborted=lambda: self.context.aborted,
-            failed=self._run_failed,
-            ended=self._run_ended,
-        )
-        self.sleep = Sleep(
-            clock=clock,
-            config=config,
-            work=self.work,
-            ready=lambda: self.lifecycle is Lifecycle.STARTED,
-            connections=lambda: len(self.connections),
-            running=lambda: self._run.active,
-            request=host.request_sleep,
-        )
+        self.connections = self._make_connections(entropy)
+        self._run = self._make_run()
+        self.sleep = self._make_sleep()
         self.work.on_quiet = self.sleep.touch
         self._resources = Resources(clock, timeout=config.create_vars_timeout)
         self.context = ActorContext(
@@ -118,6 +88,8 @@ class ActorTask:
             run=self._run,
             sleep=self.sleep,
         )
+        self._startup = self._make_startup(storage)
+        self._shutdown = self._make_shutdown()
         self._gate = Gate(
             identity=identity,
             capacity=config.dispatch_inbox_capacity,
@@ -125,28 +97,6 @@ class ActorTask:
             log=self.context.log,
             refusal=self._refusal,
             expose_errors=expose_errors,
-        )
-        self._startup = Startup(
-            config=config,
-            clock=clock,
-            storage=storage,
-            saver=self._saver,
-            resources=self._resources,
-            capture=self._capture,
-            made=self._reset_observer,
-        )
-        self._shutdown = Shutdown(
-            config=config,
-            clock=clock,
-            work=self.work,
-            run=self._run,
-            connections=self.connections,
-            resources=self._resources,
-            outbox=self.outbox,
-            saver=self._saver,
-            prevented=lambda: self.sleep.prevented,
-            instance=lambda: self._instance,
-            log=self.context.log,
         )
         self._late_until = 0.0
         self._observer: StateObserver | None = None
@@ -383,3 +333,73 @@ class ActorTask:
     def _reset_observer(self) -> None:
         if self._observer is not None:
             self._observer.reset()
+
+    # --- parts ----------------------------------------------------------------------------------
+
+    def _make_saver(self, storage: ActorStorage) -> Saver:
+        return Saver(
+            storage=storage,
+            clock=self._clock,
+            work=self.work,
+            interval=self._config.state_save_interval,
+            capture=self._capture,
+            busy=lambda: self.work.active > 0 or (self._run.active and not self.work.queue_waits),
+        )
+
+    def _make_connections(self, entropy: Entropy) -> Connections:
+        return Connections(
+            instance=lambda: self._instance,
+            config=self._config,
+            clock=self._clock,
+            entropy=entropy,
+            work=self.work,
+            outbox=self.outbox,
+            touched=self._touched,
+            emptied=lambda: self.sleep.touch(),
+        )
+
+    def _make_run(self) -> RunHandler:
+        return RunHandler(
+            lambda: self._instance.run(),
+            clock=self._clock,
+            aborted=lambda: self.context.aborted,
+            failed=self._run_failed,
+            ended=self._run_ended,
+        )
+
+    def _make_sleep(self) -> Sleep:
+        return Sleep(
+            clock=self._clock,
+            config=self._config,
+            work=self.work,
+            ready=lambda: self.lifecycle is Lifecycle.STARTED,
+            connections=lambda: len(self.connections),
+            running=lambda: self._run.active,
+            request=self._host.request_sleep,
+        )
+
+    def _make_startup(self, storage: ActorStorage) -> Startup:
+        return Startup(
+            config=self._config,
+            clock=self._clock,
+            storage=storage,
+            saver=self._saver,
+            resources=self._resources,
+            capture=self._capture,
+            made=self._reset_observer,
+        )
+
+    def _make_shutdown(self) -> Shutdown:
+        return Shutdown(
+            config=self._config,
+            clock=self._clock,
+            work=self.work,
+            run=self._run,
+            connections=self.connections,
+            resources=self._resources,
+            outbox=self.outbox,
+            saver=self._saver,
+            prevented=lambda: self.sleep.prevented,
+            instance=lambda: self._instance,
+            log=self.context.log,
+        )

@@ -121,6 +121,7 @@ class EmbeddedHost:
         Raises:
             RivetError: ``actor.not_found``, the failure of its start, or ``guard.service_unavailable``.
         """
+        lasting = lasting or self.is_closing
         actor_id = (
             target.actor_id if isinstance(target, ById) else self._placed.get((target.name, target.key))
         )
