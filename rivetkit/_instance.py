@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from rivetkit._actor import Actor
 from rivetkit._connection import Conn, calling
 from rivetkit._context import ClientFactory, Context
-from rivetkit._members import FoundAction, FoundInitial, FoundResource
+from rivetkit._members import FoundAction, FoundInitial
 from rivetkit._resource import Resource
 from rivetkit._validation import UNSET, Adapter, encode, load, plain_metadata, to_plain, validate
 from rivetkit_core.errors import RivetError, ValidationError, error
@@ -53,7 +53,7 @@ class Blueprint:
     conn_params: Adapter
     conn_state: Adapter
     default_vars: object
-    resources: Sequence[FoundResource]
+    resources: Sequence[tuple[str, Resource[Any]]]
     client_factory: ClientFactory | None
 
     def overrides(self, hook: str) -> bool:
@@ -135,7 +135,7 @@ class CompiledInstance:
 
     @property
     def resources(self) -> Sequence[CoreResource]:
-        return [(found.where, partial(self._held, found.resource)) for found in self._blueprint.resources]
+        return [(where, partial(self._held, declared)) for where, declared in self._blueprint.resources]
 
     @property
     def runs(self) -> bool:

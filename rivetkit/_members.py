@@ -70,14 +70,6 @@ class FoundInitial:
         return self.function.__qualname__
 
 
-@dataclass(frozen=True, slots=True)
-class FoundResource:
-    """A ``@resource`` of the class."""
-
-    resource: Resource[Any]
-    where: str
-
-
 def authored_bases(cls: type[object]) -> list[type[object]]:
     """The classes in ``cls``'s line that authors wrote, most derived first."""
     return [base for base in cls.__mro__ if base not in _ROOTS]
@@ -122,12 +114,12 @@ def initials(cls: type[object]) -> list[FoundInitial]:
     return [FoundInitial(initial.function, initial.codec) for initial in found]
 
 
-def resources(cls: type[object]) -> list[FoundResource]:
-    """Every ``@resource`` method, in order of declaration."""
+def resources(cls: type[object]) -> list[tuple[str, Resource[Any]]]:
+    """Every ``@resource`` with its name for authors, in order of declaration."""
     return [
-        FoundResource(resource, f"{cls.__name__}.{member.attribute}")
+        (f"{cls.__name__}.{member.attribute}", declared)
         for member in members(cls)
-        if (resource := narrowed(member.value, _RESOURCE))
+        if (declared := narrowed(member.value, _RESOURCE))
     ]
 
 

@@ -26,6 +26,7 @@ class Resource(Generic[T]):
 
     def __init__(self, function: Callable[[Any], AsyncIterator[T]]) -> None:
         self.function = function
+        self._open = asynccontextmanager(function)  # pyright: ignore[reportDeprecated]  # as authors annotate it
         self.name = function.__name__
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
@@ -54,7 +55,7 @@ class Resource(Generic[T]):
     @asynccontextmanager
     async def held(self, instance: Actor, /) -> AsyncGenerator[T]:
         """Open the resource on an actor, and close it at the end of the block."""
-        async with asynccontextmanager(self.function)(instance) as value:
+        async with self._open(instance) as value:
             self.__set__(instance, value)
             try:
                 yield value

@@ -7,21 +7,18 @@
 Invariants
     Only this file changes ``lifecycle``.
     No client code runs before ``has_initialized`` is durable.
-    Every accepted dispatch gets exactly one answer, and errors leave here as clients may see them.
-    Actions run concurrently, with no lock: a lock would deadlock an action that another one must release.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable
-from typing import TypeVar
 
 from rivetkit_core.actor.access import GatedAccess
 from rivetkit_core.actor.connections import Connection, Connections, ConnectionSink
 from rivetkit_core.actor.context import ActorContext, ActorIdentity
-from rivetkit_core.actor.factory import ActionSpec, ActorFactory, ActorInstance
+from rivetkit_core.actor.dispatch import Dispatch
+from rivetkit_core.actor.factory import ActorFactory, ActorInstance
 from rivetkit_core.actor.gate import Gate
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle, StopKind
 from rivetkit_core.actor.observer import StateObserver
@@ -32,14 +29,11 @@ from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.shutdown import Shutdown
 from rivetkit_core.actor.sleep import Sleep
 from rivetkit_core.actor.startup import Startup
-from rivetkit_core.actor.work import WorkKind, WorkRegistry
-from rivetkit_core.clock import Clock, within
+from rivetkit_core.actor.work import WorkRegistry
+from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorAccess, ActorHost, ActorStorage
 from rivetkit_core.wire.persisted import ActorRecord
-
-_T = TypeVar("_T")
 
 starting: contextvars.ContextVar[str | None] = contextvars.ContextVar("rivetkit_starting", default=None)
 """The actor whose startup hooks the current code runs in; calling it from there could never end."""
@@ -98,6 +92,7 @@ class ActorTask:
             refusal=self._refusal,
             expose_errors=expose_errors,
         )
+        self._dispatch = self._make_dispatch()
         self._late_until = 0.0
         self._observer: StateObserver | None = None
         self._instance: ActorInstance = factory.create(self.context)
@@ -146,116 +141,27 @@ class ActorTask:
     # --- dispatch -------------------------------------------------------------------------------
 
     async def open_connection(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
-        """Run the connect hooks in the current task and admit the connection (9.2).
-
-        Raises:
-            RivetError: As a client may see it: refused, timed out, or the actor takes no connections.
-        """
-        if sink is not None:
-            self._refuse_socket()
-        with self._gate.accept("connect"):
-            return await self._open(params, sink)
+        """See ``Dispatch.open_connection``."""
+        return await self._dispatch.open_connection(params, sink)
 
     def close_connection(self, conn: Connection) -> None:
         """The other side is gone: let ``on_disconnect`` run in the background. Idempotent."""
         self.connections.remove(conn)
 
     async def run_action(self, name: str, args: bytes, conn: Connection) -> bytes:
-        """Run an action in the current task and return its output when it may be seen (4.7).
-
-        Raises:
-            RivetError: As a client may see it. The traceback of anything unexpected is in the log. An actor
-                that goes to sleep takes nothing more from sockets, which end with it: ``actor.stopping``.
-        """
-        self._refuse_socket()
-        with self._gate.accept(name):
-            return await self._act(name, args, conn)
+        """See ``Dispatch.run_action``."""
+        return await self._dispatch.run_action(name, args, conn)
 
     async def call(self, name: str, args: bytes, params: bytes | None) -> bytes:
-        """Run an action over a connection of its own, as HTTP and in-process callers do.
-
-        Raises:
-            RivetError: As a client may see it.
-        """
-        with self._gate.accept(name):  # one admission: what was accepted is not refused halfway
-            conn = await self._open(params, None)
-            try:
-                return await self._act(name, args, conn)
-            finally:
-                self.close_connection(conn)
+        """See ``Dispatch.call``."""
+        return await self._dispatch.call(name, args, params)
 
     async def call_detached(self, name: str, args: bytes, params: bytes | None) -> bytes:
-        """``call`` in a task of this actor: cancelling the caller does not stop the action."""
-        self._gate.admit(name)
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-        def fail(failure: RivetError) -> None:
-            if not answer.done():
-                answer.set_exception(failure)
-                answer.exception()  # the caller may be gone
-
-        async def run() -> None:
-            try:
-                output = await self.call(name, args, params)
-            except RivetError as failure:
-                fail(failure)
-            else:
-                if not answer.done():
-                    answer.set_result(output)
-
-        task = self.work.spawn(WorkKind.ACTION, run())
-        task.add_done_callback(lambda _: fail(self._gate.stamped(error("actor.dropped_reply"))))
-        return await answer
-
-    async def _open(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
-        conn = await self._shown(self.connections.open(params, sink))
-        if self._instance.connection_hooks:  # otherwise nothing ran that anybody could see
-            try:
-                await self.outbox.settled()
-            except BaseException:
-                self.close_connection(conn)
-                raise
-        return conn
-
-    async def _act(self, name: str, args: bytes, conn: Connection) -> bytes:
-        spec = self.factory.actions.get(name)
-        if spec is None:
-            raise error("actor.action_not_found", name=name)
-        if spec.durability is None:
-            return await self._finished(name, args, conn, spec)
-        with self.outbox.durability(spec.durability == "strict"):
-            return await self._finished(name, args, conn, spec)
-
-    async def _finished(self, name: str, args: bytes, conn: Connection, spec: ActionSpec) -> bytes:
-        try:
-            output = await self._shown(self._budgeted(name, args, conn, spec))
-        finally:
-            self._touched()
-        await self.outbox.settled()
-        return output
-
-    async def _shown(self, work: Awaitable[_T]) -> _T:
-        """Hold back a failure until it may be seen. A cancellation tells nobody anything, so it goes on."""
-        try:
-            return await work
-        except Exception:
-            self._touched()
-            await self.outbox.settled()
-            raise
-
-    async def _budgeted(self, name: str, args: bytes, conn: Connection, spec: ActionSpec) -> bytes:
-        budget = self._config.action_timeout if spec.timeout is None else spec.timeout
-        work = self._instance.run_action(name, args, conn)
-        return await within(self._clock, budget, work, lambda: error("actor.action_timed_out"))
-
-    def _refuse_socket(self) -> None:
-        if self.lifecycle is Lifecycle.SLEEP_GRACE:
-            raise self._gate.stamped(error("actor.stopping"))
+        """See ``Dispatch.call_detached``."""
+        return await self._dispatch.call_detached(name, args, params)
 
     def _refusal(self) -> str | None:
-        if self.context.destroy_requested:
-            return "actor.destroying"
-        return REFUSALS.get(self.lifecycle)
+        return "actor.destroying" if self.context.destroy_requested else REFUSALS.get(self.lifecycle)
 
     @property
     def takes_late_work(self) -> bool:
@@ -387,6 +293,20 @@ class ActorTask:
             resources=self._resources,
             capture=self._capture,
             made=self._reset_observer,
+        )
+
+    def _make_dispatch(self) -> Dispatch:
+        return Dispatch(
+            config=self._config,
+            clock=self._clock,
+            actions=self.factory.actions,
+            instance=lambda: self._instance,
+            gate=self._gate,
+            work=self.work,
+            outbox=self.outbox,
+            connections=self.connections,
+            touched=self._touched,
+            sleeping=lambda: self.lifecycle is Lifecycle.SLEEP_GRACE,
         )
 
     def _make_shutdown(self) -> Shutdown:

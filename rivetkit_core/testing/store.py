@@ -228,7 +228,7 @@ class MemoryStore:
     async def _change(self, actor_id: str, **values: int | None) -> None:
         await self.write_turn()
         if (row := self._actors.get(actor_id)) is not None and row.destroy_ts is None:
-            self._actors[actor_id] = dataclasses.replace(row, **values)  # pyright: ignore[reportArgumentType]  # times only
+            self._actors[actor_id] = dataclasses.replace(row, **values)
 
     def _alarms(self, namespace: str) -> list[tuple[int, str]]:
         rows = (row for row in self._actors.values() if row.namespace == namespace)
