@@ -23,7 +23,8 @@ from tests.unit.actor.scripted import RecordingSink, Script, Scripted, World, ca
 
 KINDS = (
     *("call", "slow", "stuck", "detached", "keep"),
-    *("connect", "leave", "wait", "nap", "advance", "settle"),
+    *("connect", "leave", "leave", "wait", "nap"),
+    *("advance", "advance", "settle", "settle", "settle"),
     *("stop", "destroy", "kill"),
 )
 Step = tuple[str, int]
@@ -260,7 +261,7 @@ class Model:
                 raise AssertionError(other)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     steps=st.lists(STEPS, min_size=12, max_size=40),
     hook_seconds=st.sampled_from([0.0, 0.5, 6.0]),
