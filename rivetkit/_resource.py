@@ -81,7 +81,7 @@ def resource(function: Callable[[Any], AsyncIterator[T]], /) -> Resource[T]:
     if not inspect.isasyncgenfunction(function):
         name = getattr(function, "__name__", "resource")
         raise InvalidActor(
-            f"{name} is not an async generator: write `async def {name}(self) -> AsyncGenerator[...]` with one "
-            f"`yield` of the resource"
+            f"{name} is not an async generator: write `async def {name}(self) -> AsyncGenerator[...]` "
+            f"with one `yield` of the resource"
         )
     return Resource(function)

@@ -79,9 +79,9 @@ class Worker(Actor):
         self.ctx.wait_until(note())
 
     @action
-    async def hold_on(self) -> bool:
+    async def hold_on(self, on: bool) -> bool:
         with pytest.warns(DeprecationWarning, match="keep_awake"):
-            self.ctx.prevent_sleep = True
+            self.ctx.prevent_sleep = on
         with pytest.warns(DeprecationWarning):
             return self.ctx.prevent_sleep
 
@@ -125,9 +125,10 @@ async def test_the_context_keeps_awake_and_waits() -> None:
         await settle()
         assert "later" in log
         await worker.call(Worker.again)
-        assert await worker.call(Worker.hold_on) is True
+        assert await worker.call(Worker.hold_on, True) is True
         await world.clock.advance(100)
         assert "sleep, aborted True" not in log
+        assert await worker.call(Worker.hold_on, False) is False
         await worker.call(Worker.nap)
 
 
