@@ -123,7 +123,7 @@ async def test_a_sensor_uses_its_resource_and_rests_when_told() -> None:
         handle = registry.client.get_or_create(poller.Sensor, "roof")
         assert await handle.call(poller.Sensor.rest) == 0
         while await handle.call(poller.Sensor.rest) == 0:
-            await asyncio.wait([asyncio.ensure_future(handle.resolve())])
+            await handle.resolve()
 
 
 async def test_a_ticker_ticks_until_it_is_aborted() -> None:
