@@ -212,7 +212,7 @@ class BadOverride(Counter):
 
 
 @actor(sleep_timeout="5s")  # E: durations are numbers of seconds
-class BadOption(Actor): ...
+class BadDuration(Actor): ...
 
 
 @actor(run_error_policy="retry")  # E: one of two policies
