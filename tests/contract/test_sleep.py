@@ -11,7 +11,7 @@ from tests.contract.serving import Serving
 
 
 async def life(client: RawClient, target: Target, generation: int) -> object:
-    """Generation and number of sleeps, from that generation on: an actor still answers on its way to sleep."""
+    """Generation and number of sleeps, from that generation on: actors answer on their way to sleep too."""
     while cast("list[int]", answer := await client.call(target, "lives"))[0] < generation:
         pass
     return answer
