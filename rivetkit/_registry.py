@@ -104,7 +104,9 @@ class Registry:
     @property
     def shutdown_bound(self) -> float:
         """Seconds an orderly end may take, for whoever kills what has not ended by then."""
-        grace = max((factory.config.shutdown_grace_period for factory in self._factories), default=0.0)
+        grace = max(
+            (factory.config.effective_sleep_grace_period() for factory in self._factories), default=0.0
+        )
         return 2 * (grace + _SHUTDOWN_MARGIN) + _SHUTDOWN_MARGIN
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
 from app import (
     Counter,
     CounterContract,
@@ -14,7 +16,7 @@ from app import (
     Other,
 )
 
-from rivetkit import ActionGroup, Actor, Conn, Event, action, actor, create_state
+from rivetkit import ActionGroup, Actor, Conn, Event, action, actor, create_state, resource
 from rivetkit.client import Client, SyncClient
 
 
@@ -207,3 +209,34 @@ class BadOverride(Counter):
     @action
     async def increment(self, by: str) -> int:  # E: incompatible action override
         return 0
+
+
+@actor(sleep_timeout="5s")  # E: durations are numbers of seconds
+class BadDuration(Actor): ...
+
+
+@actor(run_error_policy="retry")  # E: one of two policies
+class BadPolicy(Actor): ...
+
+
+class BadLife(Actor):
+    async def on_migrate(self) -> None: ...  # E: it is told whether the actor is new
+
+    async def on_sleep(self, reason: str) -> None: ...  # E: it is told nothing
+
+    async def run(self) -> int: ...  # E: nobody takes a result
+
+    @resource  # E: an async generator yields it
+    async def pool(self) -> list[int]:
+        return [1]
+
+    @resource
+    async def numbers(self) -> AsyncGenerator[int]:
+        yield 1
+
+    @action
+    async def use(self) -> None:
+        text: str = self.numbers  # E: the resource is a number
+        print(text)
+        self.numbers = "two"  # E: likewise
+        self.ctx.wait_until(self.use)  # E: the work, not the method

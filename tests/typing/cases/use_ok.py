@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from typing import Any, assert_type
 
 from app import (
@@ -19,7 +19,7 @@ from app import (
     Visit,
 )
 
-from rivetkit import Actor, Conn, Emitter, EventRef, Input, actor
+from rivetkit import Actor, Conn, Emitter, EventRef, Input, Resource, action, actor, resource
 from rivetkit.client import ActorConnection, ActorHandle, Client
 
 
@@ -116,6 +116,12 @@ class Hooks(Actor):
 
     async def on_destroy(self) -> None: ...
 
+    async def on_migrate(self, first: bool) -> None: ...
+
+    async def on_sleep(self) -> None: ...
+
+    async def run(self) -> None: ...
+
     async def on_state_change(self) -> None: ...
 
     async def on_before_connect(self, who: Member) -> None: ...
@@ -131,3 +137,34 @@ class Hooks(Actor):
 
     async def on_before_action_response(self, name: str, args: tuple[object, ...], output: int) -> str:
         return str(output)
+
+
+@actor(sleep_timeout=5.0, no_sleep=False, sleep_grace_period=3.0, run_error_policy="crash")
+class Awake(Actor):
+    """The context keeps the types of what it is given."""
+
+    @resource
+    async def pool(self) -> AsyncGenerator[list[int]]:
+        yield [1]
+
+    @resource
+    async def older_spelling(self) -> AsyncIterator[str]:
+        yield "fine"
+
+    @action
+    async def work(self) -> None:
+        assert_type(self.pool, list[int])
+        assert_type(self.older_spelling, str)
+        assert_type(await self.ctx.keep_awake(self.count()), int)
+        async with self.ctx.keep_awake():
+            self.ctx.wait_until(self.count())
+        assert_type(await self.ctx.abort_signal.wait(1.0), bool)
+
+    async def count(self) -> int:
+        return 1
+
+
+async def held_resources() -> None:
+    assert_type(Awake.pool, Resource[list[int]])
+    async with Awake.pool.held(Awake()) as pool:
+        assert_type(pool, list[int])
