@@ -28,8 +28,10 @@ from rivetkit._members import (
     groups,
     initials,
     members,
+    queues,
     raw_annotation,
 )
+from rivetkit._queue import Queue
 from rivetkit._signature import hints_of, nested_types, signature_of
 from rivetkit._state import Initial
 from rivetkit._stub import Stub
@@ -46,10 +48,11 @@ HOOK_ARGUMENTS = {
     "on_before_connect": 1,
     "on_connect": 1,
     "on_disconnect": 1,
+    "can_publish": 1,
     "on_before_action_response": 3,
 }
 RESERVED = frozenset({"ctx", "state", "vars", "conn", *HOOK_ARGUMENTS})
-_DECLARATIONS = (Action, ActionGroup, Event, Initial)
+_DECLARATIONS = (Action, ActionGroup, Event, Queue, Initial)
 _LIKENESS = 0.75
 _LOOSE: tuple[object, ...] = (object, Any, Conn, Conn[Any, Any])
 
@@ -69,6 +72,7 @@ def check(cls: type[Actor]) -> None:
     _check_annotated_declarations(cls)
     _check_actions(cls)
     _check_events(cls)
+    _check_queues(cls)
     _check_groups(cls)
     _check_initials(cls)
     if raw_annotation(cls, "conn") is None:
@@ -111,7 +115,7 @@ def _check_reserved(cls: type[Actor], member: Member) -> None:
 
 def _check_unmade(cls: type[Actor], member: Member) -> None:
     kind: object = typing.get_origin(member.value) or member.value
-    if not isinstance(kind, type) or not issubclass(kind, Event | ActionGroup):
+    if not isinstance(kind, type) or not issubclass(kind, Event | Queue | ActionGroup):
         return
     if kind.__name__ == member.attribute:  # a class written inside the actor's body
         return
@@ -189,9 +193,9 @@ def _declaration(written: object, owner: type[object]) -> str | None:
     try:
         found = resolve(written, owner.__module__, nested_types(owner))
     except NameError:
-        return text if text.startswith("Event[") else None
+        return text if text.startswith(("Event[", "Queue[")) else None
     origin: object = typing.get_origin(found) or found
-    if isinstance(origin, type) and issubclass(origin, Event | ActionGroup):
+    if isinstance(origin, type) and issubclass(origin, Event | Queue | ActionGroup):
         return text.removeprefix(f"{origin.__module__}.").removeprefix(f"{owner.__module__}.")
     return None
 
@@ -230,6 +234,21 @@ def _check_events(cls: type[Actor]) -> None:
             )
         seen.add(event.name)
         _ = event.codec.adapter
+
+
+def _check_queues(cls: type[Actor]) -> None:
+    seen: set[str] = set()
+    for queue in queues(cls):
+        _check_name(queue.name, f"a queue of {cls.__name__}")
+        if queue.name in seen:
+            raise InvalidActor(
+                f"Two queues of {cls.__name__} are called {queue.name!r} by clients: give one another name "
+                f"with `Queue[...](name=...)`"
+            )
+        seen.add(queue.name)
+        _ = queue.codec.body
+        if queue.codec.has_reply:
+            _ = queue.codec.reply
 
 
 def _check_name(name: str, where: str) -> None:

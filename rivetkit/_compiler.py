@@ -16,11 +16,11 @@ from rivetkit._checks import check
 from rivetkit._connection import Conn
 from rivetkit._context import ClientFactory
 from rivetkit._instance import Blueprint, CompiledInstance, StateBlueprint
-from rivetkit._members import FoundInitial, actions, annotation, attribute, initials
+from rivetkit._members import FoundInitial, actions, annotation, attribute, initials, queues
 from rivetkit._signature import checked_adapter
 from rivetkit._state import StateSlot
 from rivetkit._validation import UNSET, Adapter
-from rivetkit_core.actor.factory import ActionSpec, ActorFactory, ActorInstance
+from rivetkit_core.actor.factory import ActionSpec, ActorFactory, ActorInstance, QueueSpec
 from rivetkit_core.config import ActorConfig
 
 if typing.TYPE_CHECKING:
@@ -48,6 +48,7 @@ def compile_actor(cls: type[Actor], *, client_factory: ClientFactory | None = No
         actor_class=cls,
         name=wire_name(cls),
         actions={found.name: found for found in actions(cls)},
+        queues={queue.name: queue.reference() for queue in queues(cls)},
         state=_state(cls),
         conn_params=params,
         conn_state=state,
@@ -60,7 +61,8 @@ def compile_actor(cls: type[Actor], *, client_factory: ClientFactory | None = No
 
     specs = {name: ActionSpec(found.durability, found.timeout) for name, found in blueprint.actions.items()}
     config = ActorConfig.from_input(cls.__rivet_options__)
-    return ActorFactory(name=blueprint.name, create=create, actions=specs, config=config)
+    declared = dict.fromkeys(blueprint.queues, QueueSpec())
+    return ActorFactory(name=blueprint.name, create=create, actions=specs, queues=declared, config=config)
 
 
 def _state(cls: type[Actor]) -> StateBlueprint | None:

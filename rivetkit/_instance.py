@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from rivetkit._actor import Actor
 from rivetkit._connection import Conn, calling
 from rivetkit._context import ClientFactory, Context
+from rivetkit._job import QueueRef
 from rivetkit._members import FoundAction, FoundInitial
 from rivetkit._validation import UNSET, Adapter, encode, load, plain_metadata, to_plain, validate
 from rivetkit_core.errors import RivetError, ValidationError, error
@@ -45,6 +46,7 @@ class Blueprint:
     actor_class: type[Actor]
     name: str
     actions: Mapping[str, FoundAction]
+    queues: Mapping[str, QueueRef[Any, Any, Any]]
     state: StateBlueprint | None
     conn_params: Adapter
     conn_state: Adapter
@@ -175,6 +177,13 @@ class CompiledInstance:
                 if replaced is not None:
                     return replaced
             return codec.encode_output(output, f"action `{name}` output")
+
+    async def admit_message(self, queue: str, body: bytes, conn: Connection) -> bytes:
+        ref = self._blueprint.queues[queue]
+        with _user_code(_typed(conn)):
+            if not await self._actor.can_publish(ref):
+                raise error("auth.forbidden")
+        return ref.encode_body(ref.decode_body(body))
 
     async def _replaced(self, found: FoundAction, args: tuple[object, ...], output: object) -> bytes | None:
         """The reply ``on_before_action_response`` makes of a result; None if it failed."""

@@ -43,6 +43,8 @@ class ActorConfig:
     on_destroy_timeout: float | None = None
     action_timeout: float = 60.0
     shutdown_grace_period: float = 15.0
+    max_queue_size: int = 1000
+    max_queue_message_size: int = 65_536
     max_incoming_message_size: int = 65_536
     max_outgoing_message_size: int = 1_048_576
     dispatch_inbox_capacity: int = 1024

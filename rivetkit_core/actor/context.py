@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rivetkit_core.actor.connections import Connections
+from rivetkit_core.actor.queue import ActorQueue
 from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import Entropy
@@ -48,6 +49,7 @@ class ActorContext:
         entropy: Entropy,
         access: ActorAccess,
         connections: Connections,
+        queue: ActorQueue,
         saver: Saver,
         observer: Callable[[], StateObserver | None],
         request_destroy: Callable[[], None],
@@ -58,6 +60,7 @@ class ActorContext:
         self.entropy = entropy
         self.access = access
         self.connections = connections
+        self.queue = queue
         self.input: bytes | None = None
         self.log = logging.LoggerAdapter(
             logging.getLogger("rivetkit.actor"),
@@ -102,6 +105,7 @@ class ActorContext:
     def abort(self) -> None:
         """Tell the actor that this generation is shutting down. Once is enough."""
         self._abort.set()
+        self.queue.wake()
 
     def broadcast(self, event: str, args: bytes) -> None:
         """Send an event to every connection subscribed to it. ``args`` is a CBOR array."""

@@ -85,12 +85,26 @@ class ActorInstance(Protocol):
         """Run a declared action. ``args`` is a CBOR array; returns one CBOR item."""
         ...
 
+    async def admit_message(self, queue: str, body: bytes, conn: Connection) -> bytes:
+        """Ask ``can_publish``, then validate a client's message; returns the body to store.
+
+        Raises:
+            RivetError: ``auth.forbidden`` or ``actor.validation_error``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSpec:
+    """What the core must know of a declared queue."""
+
 
 @dataclass(frozen=True, slots=True)
 class ActorFactory:
-    """A registered actor: its wire name, options, action names and how to make an instance."""
+    """A registered actor: its wire name, options, actions, queues and how to make an instance."""
 
     name: str
     create: Callable[[ActorContext], ActorInstance]
     actions: Mapping[str, ActionSpec] = field(default_factory=dict[str, ActionSpec])
+    queues: Mapping[str, QueueSpec] = field(default_factory=dict[str, QueueSpec])
     config: ActorConfig = field(default_factory=ActorConfig)

@@ -28,12 +28,15 @@ from rivetkit_core.actor.gate import Gate
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle, StopKind
 from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
+from rivetkit_core.actor.queue import ActorQueue
+from rivetkit_core.actor.queue_sends import accept_message
 from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, within
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorAccess, ActorStorage
+from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
 
 _T = TypeVar("_T")
@@ -84,6 +87,13 @@ class ActorTask:
             outbox=self.outbox,
             touched=self._touched,
         )
+        self.queue = ActorQueue(
+            storage=storage,
+            clock=clock,
+            config=config,
+            aborted=lambda: self.context.aborted,
+            touched=self._touched,
+        )
         self.context = ActorContext(
             identity=identity,
             config=config,
@@ -91,6 +101,7 @@ class ActorTask:
             entropy=entropy,
             access=GatedAccess(access, self.outbox),
             connections=self.connections,
+            queue=self.queue,
             saver=self._saver,
             observer=lambda: self._observer,
             request_destroy=request_destroy,
@@ -214,6 +225,23 @@ class ActorTask:
             finally:
                 self.close_connection(conn)
 
+    async def enqueue(self, name: str, request: QueueSendRequest, params: bytes | None) -> QueueSendResponse:
+        """Send a client's message, over a connection of its own, and wait for its reply if it says so (7.8).
+
+        Raises:
+            RivetError: As a client may see it.
+        """
+        with self._gate.accept("dispatch_queue_send"):
+            conn = await self._open(params, None)
+            try:
+                sending = accept_message(self.factory, self._instance, self.context, conn, name, request)
+                answer = await self._shown(sending)
+                self._touched()
+                await self.outbox.settled()
+                return answer
+            finally:
+                self.close_connection(conn)
+
     async def call_detached(self, name: str, args: bytes, params: bytes | None) -> bytes:
         """``call`` in a task of this actor: cancelling the caller does not stop the action."""
         self._gate.admit(name)
@@ -328,6 +356,7 @@ class ActorTask:
         self._saver.abandon()
         self.work.close()
         self.work.cancel_all()
+        self.queue.drop_waiters()
         await self._join_cancelled()
 
     def _close_connections(self, kind: StopKind) -> None:
@@ -345,6 +374,7 @@ class ActorTask:
 
     async def _finalize(self, destroying: bool) -> None:
         self.work.close()
+        self.queue.drop_waiters()
         await self._join_cancelled()
         if destroying:
             self._saver.abandon()

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from rivetkit_core.wire.messages import ToClient, ToServer
+from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse, ToClient, ToServer
 
 ActorKey = tuple[str, ...]
 Records = list[tuple[bytes, bytes]]
@@ -166,6 +166,15 @@ class ActorAccess(Protocol):
 
     async def call(self, target: Target, action: str, args: bytes, *, params: bytes | None) -> bytes:
         """Run an action and return its output. Cancelling does not stop the action."""
+        ...
+
+    async def enqueue(
+        self, target: Target, queue: str, request: QueueSendRequest, *, params: bytes | None
+    ) -> QueueSendResponse:
+        """Send a message to a queue of an actor, and wait for its completion if the request says so.
+
+        Cancelling leaves the outcome unknown; a message that arrived stays in the queue.
+        """
         ...
 
     async def connect(self, target: Target, *, params: bytes | None) -> Link:

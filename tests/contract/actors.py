@@ -12,6 +12,7 @@ from rivetkit import Actor, Conn, Event, UserError, action, actor, create_state
 from rivetkit._compiler import compile_actor
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.errors import error
+from tests.contract.queue_actors import Worker
 
 
 @dataclass
@@ -190,7 +191,7 @@ class Picky(Actor):
         return "pong"
 
 
-CLASSES: Sequence[type[Actor]] = (Counter, Throttled, OddlyNamed, Slow, Broken, Gift, Picky)
+CLASSES: Sequence[type[Actor]] = (Counter, Throttled, OddlyNamed, Slow, Broken, Gift, Picky, Worker)
 
 NAMES = tuple(factory.name for factory in map(compile_actor, CLASSES))
 
