@@ -13,6 +13,7 @@ from rivetkit._event import Emitter, Event
 from rivetkit._job import Job, QueueRef, Sent
 from rivetkit._local_queue import ContextQueue, LocalQueue
 from rivetkit._queue import Queue
+from rivetkit._queue_options import Deduplicate, Retry
 from rivetkit._references import ActionRef, EventRef, InitialRef, Input, Ref
 from rivetkit._registry import Registry
 from rivetkit._state import Initial, create_state
@@ -58,6 +59,7 @@ __all__ = [
     "Context",
     "ContextQueue",
     "Contract",
+    "Deduplicate",
     "Emitter",
     "Event",
     "EventRef",
@@ -77,6 +79,7 @@ __all__ = [
     "Ref",
     "Registry",
     "RemoteQueue",
+    "Retry",
     "RivetError",
     "Sent",
     "ServeError",

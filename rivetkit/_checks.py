@@ -246,9 +246,28 @@ def _check_queues(cls: type[Actor]) -> None:
                 f"with `Queue[...](name=...)`"
             )
         seen.add(queue.name)
+        _check_dead_letter(cls, queue)
         _ = queue.codec.body
         if queue.codec.has_reply:
             _ = queue.codec.reply
+
+
+def _check_dead_letter(cls: type[Actor], queue: Queue[Any, Any]) -> None:
+    where = f"{cls.__name__}.{queue.name}"
+    if queue.delay is not None and queue.delay < 0:
+        raise InvalidActor(f"{where} has delay={queue.delay!r}; it is a number of seconds, at least 0")
+    dead = queue.dead_letter
+    if dead is None:
+        return
+    if queue.retries is None:
+        raise InvalidActor(f"{where} has dead letters but no retries: write `retries=Retry(attempts=1)`")
+    declared = queues(cls)
+    if not any(dead is other for other in declared) or dead is queue:
+        raise InvalidActor(
+            f"The dead letters of {where} need a queue of their own: declare it on {cls.__name__}"
+        )
+    if sum(dead is other.dead_letter for other in declared) > 1:
+        raise InvalidActor(f"{where} shares its dead letters with another queue: redrive could not part them")
 
 
 def _check_name(name: str, where: str) -> None:

@@ -19,6 +19,7 @@ from rivetkit._context import ClientFactory, Context
 from rivetkit._job import QueueRef
 from rivetkit._members import FoundAction, FoundInitial
 from rivetkit._validation import UNSET, Adapter, encode, load, plain_metadata, to_plain, validate
+from rivetkit_core.actor.factory import AdmittedMessage
 from rivetkit_core.errors import RivetError, ValidationError, error
 
 if TYPE_CHECKING:
@@ -178,12 +179,13 @@ class CompiledInstance:
                     return replaced
             return codec.encode_output(output, f"action `{name}` output")
 
-    async def admit_message(self, queue: str, body: bytes, conn: Connection) -> bytes:
+    async def admit_message(self, queue: str, body: bytes, conn: Connection) -> AdmittedMessage:
         ref = self._blueprint.queues[queue]
         with _user_code(_typed(conn)):
             if not await self._actor.can_publish(ref):
                 raise error("auth.forbidden")
-        return ref.encode_body(ref.decode_body(body))
+        message = ref.decode_body(body)
+        return AdmittedMessage(ref.encode_body(message), ref.key_of(message))
 
     async def _replaced(self, found: FoundAction, args: tuple[object, ...], output: object) -> bytes | None:
         """The reply ``on_before_action_response`` makes of a result; None if it failed."""

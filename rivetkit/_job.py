@@ -5,11 +5,14 @@ Payloads are validated when they are sent and when they are read; the core keeps
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, cast, overload
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
 from typing_extensions import TypeVar
 
@@ -20,6 +23,8 @@ from rivetkit._validation import UNSET
 if TYPE_CHECKING:
     from rivetkit._contract import Contract
     from rivetkit_core.actor.queue_message import ReceivedMessage
+
+log = logging.getLogger("rivetkit.actor")
 
 A_contra = TypeVar("A_contra", bound="Contract", contravariant=True)
 J_co = TypeVar("J_co", covariant=True)
@@ -41,13 +46,25 @@ class Source(ABC, Generic[J_co]):
 class QueueRef(Ref[A_contra], Source["Job[B, R]"], Generic[A_contra, B, R]):
     """A queue, with its messages and replies. ``completable`` is how it is received unless told otherwise."""
 
-    def __init__(self, name: str, codec: QueueCodec, *, completable: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        codec: QueueCodec,
+        *,
+        completable: bool,
+        key: Callable[[B], str] | None = None,
+    ) -> None:
         super().__init__(name)
         self._codec = codec
+        self._key = key
         self.completable = completable
 
     def job(self, message: ReceivedMessage) -> Job[B, R]:
         return Job(message, self)
+
+    def key_of(self, body: B) -> str | None:
+        """The deduplication key of a message; None where messages have none."""
+        return None if self._key is None else self._key(body)
 
     def encode_body(self, body: B) -> bytes:
         """A message as CBOR.
@@ -84,15 +101,23 @@ class QueueRef(Ref[A_contra], Source["Job[B, R]"], Generic[A_contra, B, R]):
 
 @dataclass(frozen=True, slots=True)
 class Sent(Generic[B]):
-    """A message that is stored. Ids count from 1 for each actor and are never used again."""
+    """A message that is stored. Ids count from 1 for each actor and are never used again.
+
+    ``duplicate`` says that an earlier message with the same key, whose id this is, stands for it.
+    """
 
     id: int
     body: B
     created_at: datetime
+    duplicate: bool = False
 
 
 class Job(Generic[B, R]):
-    """A received message."""
+    """A received message.
+
+    ``async with job:`` completes it at the end of the block, unless that happened inside; a queue that
+    retries gets it back when the block fails.
+    """
 
     def __init__(self, core: ReceivedMessage, ref: QueueRef[Any, B, R]) -> None:
         self.__rivet_core__ = core
@@ -147,6 +172,50 @@ class Job(Generic[B, R]):
         """
         given = None if reply is UNSET else cast("R", reply)
         await self.__rivet_core__.complete(self._ref.encode_reply(given))
+
+    @property
+    def must_be_completed(self) -> bool:
+        """Whether it has to be completed before the next one is received from the same place."""
+        core = self.__rivet_core__
+        return core.completable and not core.completed and not core.leased
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first try, and counting where the queue retries."""
+        return self.__rivet_core__.failures + 1
+
+    async def retry(self, *, delay: float | None = None) -> None:
+        """The attempt failed: try again after ``delay`` seconds or the back-off, or bury it as a dead letter.
+
+        Raises:
+            RivetError: ``queue.retries_not_configured``, or ``queue.already_completed``.
+        """
+        await self.__rivet_core__.retry(delay)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None, /
+    ) -> bool:
+        """Complete a job that needs no reply, or give back one that failed where its queue retries.
+
+        A failure that will be tried again is logged and goes no further; others pass.
+        """
+        core = self.__rivet_core__
+        if core.completed or not core.completable:
+            return False
+        if raised is None:
+            await core.complete(self._ref.encode_reply(None))
+            return False
+        if not core.leased:
+            return False
+        if not isinstance(raised, Exception):
+            await core.release()
+            return False
+        log.warning("job %d of queue %r failed", self.id, self._ref.name, exc_info=raised)
+        await core.retry()
+        return True
 
     def __repr__(self) -> str:
         return f"<Job {self.id} of {self._ref.name}>"

@@ -32,7 +32,7 @@ class Pending:
         Raises:
             RivetError: ``queue.previous_message_not_completed``.
         """
-        self._jobs = [job for job in self._jobs if job.completable and not job.completed]
+        self._jobs = [job for job in self._jobs if job.must_be_completed]
         if self._jobs:
             raise error("queue.previous_message_not_completed", name=self._jobs[0].queue.name)
 
@@ -51,18 +51,23 @@ class LocalQueue(Generic[B, R]):
         self._ref = ref
         self._pending = Pending()
 
-    async def send(self, body: B, /) -> Sent[B]:
+    async def send(self, body: B, /, *, delay: float | None = None) -> Sent[B]:
         """Store a message; on return it is durable. Cancelling does not undo it.
+
+        Args:
+            body: The message.
+            delay: Seconds before it may be received, for a queue declared with ``delay``.
 
         Raises:
             ValidationError: It does not fit the declared type.
-            RivetError: ``queue.full`` or ``queue.message_too_large``.
+            RivetError: ``queue.full``, ``queue.message_too_large`` or ``queue.delay_not_configured``.
         """
         encoded = self._ref.encode_body(body)
         if self._actor.__rivet_context__ is None:
             return Sent(0, body, datetime.fromtimestamp(0, UTC))
-        core = await self._core.send(self._ref.name, encoded)
-        return Sent(core.id, body, datetime.fromtimestamp(core.created_at / 1000, UTC))
+        core = await self._core.send(self._ref.name, encoded, delay=delay, key=self._ref.key_of(body))
+        created_at = datetime.fromtimestamp(core.created_at / 1000, UTC)
+        return Sent(core.id, body, created_at, core.duplicate)
 
     async def send_and_wait(self, body: B, /, *, timeout: float | None = None) -> R | None:
         """Send and return the reply; None if the message is completed without one.
@@ -76,7 +81,8 @@ class LocalQueue(Generic[B, R]):
             RivetError: As ``send``; ``queue.timed_out``, and the message stays in the queue.
         """
         encoded = self._ref.encode_body(body)
-        reply = await self._core.enqueue_and_wait(self._ref.name, encoded, timeout=timeout)
+        key = self._ref.key_of(body)
+        reply = await self._core.enqueue_and_wait(self._ref.name, encoded, key=key, timeout=timeout)
         return self._ref.decode_reply(reply)
 
     async def next(
@@ -116,6 +122,14 @@ class LocalQueue(Generic[B, R]):
     async def try_next_batch(self, count: int, *, completable: bool | None = None) -> list[Job[B, R]]:
         """Up to ``count`` messages that are there already. See ``next``."""
         return await self.next_batch(count, timeout=0.0, completable=completable)
+
+    async def redrive(self, *, limit: int | None = None) -> int:
+        """Move the dead letters of this queue back into it, oldest first; returns how many.
+
+        Raises:
+            RivetError: ``queue.dead_letter_not_configured``.
+        """
+        return await self._core.redrive(self._ref.name, limit)
 
     def __aiter__(self) -> AsyncIterator[Job[B, R]]:
         """Jobs one by one until the actor stops. Complete each before asking for the next, if it must be."""

@@ -17,6 +17,7 @@ from rivetkit._authoring import InvalidActor
 from rivetkit._codecs import QueueCodec
 from rivetkit._job import QueueRef
 from rivetkit._local_queue import LocalQueue
+from rivetkit._queue_options import Deduplicate, Retry
 from rivetkit._stub import RemoteQueue, SendsMessages, Stub
 
 if TYPE_CHECKING:
@@ -35,12 +36,30 @@ class Queue(Generic[B, R]):
         name: What clients call it; the attribute's name if not given.
         completable: Whether received messages stay stored until they are completed; a queue with a reply
             keeps them unless told.
+        delay: Seconds before a message may be received. Lets senders inside the actor choose, too.
+        retries: What to do with a message that fails; leave it out to have none of this.
+        dead_letter: A queue of the same actor that takes messages that failed for the last time. They are
+            dropped without one.
+        deduplicate: Which messages are the same one.
     """
 
     __rivet_remote__: ClassVar[bool] = True
 
-    def __init__(self, *, name: str = "", completable: bool | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        completable: bool | None = None,
+        delay: float | None = None,
+        retries: Retry | None = None,
+        dead_letter: Queue[B, Any] | None = None,
+        deduplicate: Deduplicate[B] | None = None,
+    ) -> None:
         self.name: str = name
+        self.delay = delay
+        self.retries = retries
+        self.dead_letter = dead_letter
+        self.deduplicate = deduplicate
         self._completable = completable
         self._owner: type[object] | None = None
         self._attribute = ""
@@ -87,5 +106,8 @@ class Queue(Generic[B, R]):
 
     def reference(self) -> QueueRef[Any, B, R]:
         """What handles and the actor's context accept."""
-        keeps = self.codec.has_reply if self._completable is None else self._completable
-        return QueueRef(self.name, self.codec, completable=keeps)
+        keeps = self._completable
+        if keeps is None:
+            keeps = self.codec.has_reply or self.retries is not None
+        key = None if self.deduplicate is None else self.deduplicate.by
+        return QueueRef(self.name, self.codec, completable=keeps, key=key)

@@ -548,6 +548,20 @@ CATALOGUE: dict[str, ErrorSpec] = {
         False,
         "No reply will come: {reason}",
     ),
+    "queue.dead_letter_not_configured": ErrorSpec(
+        "queue",
+        "dead_letter_not_configured",
+        400,
+        True,
+        "Queue `{name}` has no dead letters",
+    ),
+    "queue.delay_not_configured": ErrorSpec(
+        "queue",
+        "delay_not_configured",
+        400,
+        True,
+        "Queue `{name}` delivers at once",
+    ),
     "queue.full": ErrorSpec(
         "queue",
         "full",
@@ -596,6 +610,20 @@ CATALOGUE: dict[str, ErrorSpec] = {
         400,
         True,
         "The previous message of queue `{name}` is not completed",
+    ),
+    "queue.retries_exhausted": ErrorSpec(
+        "queue",
+        "retries_exhausted",
+        400,
+        True,
+        "The message failed {attempts} times",
+    ),
+    "queue.retries_not_configured": ErrorSpec(
+        "queue",
+        "retries_not_configured",
+        400,
+        True,
+        "Queue `{name}` does not retry",
     ),
     "queue.timed_out": ErrorSpec(
         "queue",

@@ -7,35 +7,24 @@ Invariants
     A returned send is stored. A message received to be deleted was deleted before it is handed over; any
     other stays until it is completed.
     Receivers get the oldest messages that match; the others keep their places.
-    Whatever changes storage runs to its end even if its caller is cancelled: memory and storage agree.
     Nothing is held while a receiver waits, and waiting ends with the actor.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager
-from itertools import islice
-from typing import Any, TypeVar
 
-from rivetkit_core.actor.queue_message import ReceivedMessage
-from rivetkit_core.actor.queue_records import QueueRecords
-from rivetkit_core.actor.queue_waiting import Arrivals, Waiters
-from rivetkit_core.clock import Clock, time_ms
+from rivetkit_core.actor.factory import QueueSpec
+from rivetkit_core.actor.queue_message import ReceivedMessage, SentMessage
+from rivetkit_core.actor.queue_store import Completable as Completable
+from rivetkit_core.actor.queue_store import Names, QueueStore
+from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
-from rivetkit_core.errors import RivetError, StorageError, error
+from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorStorage
-from rivetkit_core.wire.persisted import QueueMessage, encode_queue_message
-
-T = TypeVar("T")
-
-Names = Collection[str] | None
-Completable = bool | Collection[str]
-"""Whether messages stay until completed: all, none, or those of these queues."""
-
-_BATCH = 100  # deletions in one write, within the limits of every host
+from rivetkit_core.wire.persisted import QueueMessage
 
 
 class ActorQueue:
@@ -55,6 +44,7 @@ class ActorQueue:
         storage: ActorStorage,
         clock: Clock,
         config: ActorConfig,
+        specs: Mapping[str, QueueSpec],
         aborted: Callable[[], bool],
         touched: Callable[[], None],
     ) -> None:
@@ -63,26 +53,30 @@ class ActorQueue:
         self._config = config
         self._aborted = aborted
         self._touched = touched
-        self._records = QueueRecords(storage)
-        self._lock = asyncio.Lock()
-        self._arrivals = Arrivals()
-        self._waiters = Waiters()
+        self._store = QueueStore(storage, clock, config, specs)
 
     # --- sending --------------------------------------------------------------------------------
 
-    async def send(self, name: str, body: bytes) -> ReceivedMessage:
+    async def send(
+        self, name: str, body: bytes, *, delay: float | None = None, key: str | None = None
+    ) -> SentMessage:
         """Store a message; on return it is durable.
 
         Cancelling does not undo it.
+
+        Args:
+            delay: Seconds before it may be received, for a queue that declares delays.
+            key: Deduplication key, for a queue that has them; a message with a known key is not stored.
 
         Raises:
             RivetError: ``queue.full`` or ``queue.message_too_large``; nothing was stored.
             StorageError: It was not stored, as far as storage can tell.
         """
-        message, _ = await _to_the_end(self._enqueue(name, body, wait=False))
-        return message
+        return await self._store.enqueue(name, body, delay=delay, key=key, wait=False)
 
-    async def enqueue_and_wait(self, name: str, body: bytes, *, timeout: float | None = None) -> bytes | None:
+    async def enqueue_and_wait(
+        self, name: str, body: bytes, *, key: str | None = None, timeout: float | None = None
+    ) -> bytes | None:
         """Store a message and return what it is completed with, None if that is nothing.
 
         The stopping of the actor does not end the wait; whoever runs the caller does. Cancelling leaves the
@@ -93,20 +87,22 @@ class ActorQueue:
 
         Raises:
             RivetError: As ``send``; ``queue.timed_out``, and the message stays in the queue;
-                ``queue.completion_waiter_dropped`` if nobody will complete it any more.
+                ``queue.completion_waiter_dropped`` if nobody will complete it any more;
+                ``queue.retries_exhausted`` if it failed for the last time.
         """
-        message, reply = await _to_the_end(self._enqueue(name, body, wait=True), undo=self._forget)
-        assert reply is not None
+        sent = await self._store.enqueue(name, body, delay=None, key=key, wait=True)
+        if sent.reply is None:
+            return None  # a duplicate of a message that was completed
         bound = self._clock.timeout(timeout)
         try:
             async with bound:
-                return await reply
+                return await sent.reply
         except TimeoutError:
             if timeout is None or not bound.expired():
                 raise
             raise _timed_out(timeout) from None
         finally:
-            self._waiters.forget(message.id)
+            self._store.waiters.forget(sent.id, sent.reply)
 
     # --- receiving ------------------------------------------------------------------------------
 
@@ -142,9 +138,9 @@ class ActorQueue:
         """
         deadline = None if timeout is None else self._clock.monotonic() + timeout
         while True:
-            version = self._arrivals.version
+            version = self._store.arrivals.version
             found = await self.try_next_batch(names, count, completable=completable)
-            if found or not await self._wait(version, deadline):
+            if found or not await self._wait(names, version, deadline):
                 return found
 
     async def try_next(
@@ -159,7 +155,7 @@ class ActorQueue:
     ) -> list[ReceivedMessage]:
         """Up to ``count`` messages that are there already. See ``next_batch``."""
         self._touched()
-        return await _to_the_end(self._take(names, max(1, count), completable), undo=self._give_back)
+        return await self._store.take(names, max(1, count), completable)
 
     async def wait_for_names(
         self, names: Names, *, timeout: float | None = None, completable: Completable = False
@@ -182,12 +178,10 @@ class ActorQueue:
         """
         deadline = None if timeout is None else self._clock.monotonic() + timeout
         while True:
-            version = self._arrivals.version
-            async with self._lock:
-                await self._records.open()
-                if next(self._matching(names), None) is not None:
-                    return
-            if not await self._wait(version, deadline):
+            version = self._store.arrivals.version
+            if await self._store.has(names):
+                return
+            if not await self._wait(names, version, deadline):
                 raise _timed_out(timeout or 0.0)
 
     async def iterate(
@@ -208,15 +202,11 @@ class ActorQueue:
 
     async def inspect_messages(self) -> list[tuple[int, QueueMessage]]:
         """Every stored message with its id, oldest first. Nothing is received."""
-        async with self._lock:
-            await self._records.open()
-            return list((await self._records.load(self._records.heads)).items())
+        return await self._store.messages()
 
     async def size(self) -> int:
         """How many messages are stored."""
-        async with self._lock:
-            await self._records.open()
-            return self._records.size
+        return await self._store.size()
 
     def max_size(self) -> int:
         """How many messages may be stored."""
@@ -224,134 +214,50 @@ class ActorQueue:
 
     async def reset(self) -> None:
         """Delete every message. Senders that wait get ``queue.completion_waiter_dropped``."""
-        await _to_the_end(self._reset())
+        await self._store.reset()
 
     def wake(self) -> None:
         """Let receivers look again: the actor stops, or time has come for a message."""
-        self._arrivals.wake()
+        self._store.arrivals.wake()
 
     def drop_waiters(self) -> None:
         """This generation ends: nobody will complete anything here any more."""
-        self._waiters.drop_all("the actor stopped")
+        self._store.waiters.drop_all("the actor stopped")
 
-    async def complete(self, message: ReceivedMessage, response: bytes | None) -> None:
-        """Use ``ReceivedMessage.complete``."""
-        await _to_the_end(self._complete(message.id, response))
+    async def redrive(self, name: str, limit: int | None = None) -> int:
+        """Move up to ``limit`` dead letters of a queue back into it, oldest first; returns how many.
 
-    # --- under the lock -------------------------------------------------------------------------
+        Raises:
+            RivetError: ``queue.dead_letter_not_configured``.
+        """
+        return await self._store.redrive(name, limit)
 
-    async def _enqueue(
-        self, name: str, body: bytes, *, wait: bool
-    ) -> tuple[ReceivedMessage, asyncio.Future[bytes | None] | None]:
-        async with self._lock:
-            await self._records.open()
-            record = QueueMessage(name, body, time_ms(self._clock))
-            size, limit = len(encode_queue_message(record)), self._config.max_queue_message_size
-            if size > limit:
-                raise error("queue.message_too_large", size=size, limit=limit)
-            if self._records.size >= self._config.max_queue_size:
-                raise error("queue.full", limit=self._config.max_queue_size)
-            message_id = self._records.reserve()
-            reply = self._waiters.register(message_id) if wait else None
-            try:
-                await self._records.change({message_id: record})
-            except BaseException:
-                self._waiters.forget(message_id)
-                raise
-        self._arrivals.wake()
-        return ReceivedMessage(self, message_id, record, completable=False), reply
-
-    async def _take(self, names: Names, count: int, completable: Completable) -> list[ReceivedMessage]:
-        taken: list[ReceivedMessage] = []
-        async with self._lock:
-            await self._records.open()
-            while not taken and (ids := list(islice(self._matching(names), count))):
-                for start in range(0, len(ids), _BATCH):
-                    try:
-                        taken += await self._receive(ids[start : start + _BATCH], completable)
-                    except StorageError:
-                        if not taken:  # what was deleted already must be handed over
-                            raise
-                        break
-        return taken
-
-    async def _receive(self, ids: Sequence[int], completable: Completable) -> list[ReceivedMessage]:
-        loaded = await self._records.load(ids)
-        received = [
-            ReceivedMessage(self, message_id, record, completable=_stays(record.name, completable))
-            for message_id, record in loaded.items()
-        ]
-        staying = {message.id for message in received if message.completable}
-        await self._records.change({}, [message_id for message_id in ids if message_id not in staying])
-        return received
-
-    async def _give_back(self, messages: Sequence[ReceivedMessage]) -> None:
-        async with self._lock:
-            deleted = {message.id: message.record for message in messages if not message.completable}
-            await self._records.restore(deleted)
-        self._arrivals.wake()
-
-    async def _complete(self, message_id: int, response: bytes | None) -> None:
-        async with self._lock:
-            await self._records.open()
-            await self._records.change({}, [message_id])
-        self._waiters.resolve(message_id, response)
-
-    async def _forget(self, sent: tuple[ReceivedMessage, object]) -> None:
-        self._waiters.forget(sent[0].id)
-
-    async def _reset(self) -> None:
-        async with self._lock:
-            await self._records.open()
-            await self._records.clear()
-        self._waiters.drop_all("the queue was reset")
-        self._arrivals.wake()
-
-    def _matching(self, names: Names) -> Iterator[int]:
-        wanted = frozenset(names or ())
-        return (number for number, head in self._records.heads.items() if not wanted or head.name in wanted)
+    def next_due(self) -> int | None:
+        """When the next message that waits for its time is due, in milliseconds since the Unix epoch."""
+        return self._store.next_due()
 
     # --- waiting --------------------------------------------------------------------------------
 
-    async def _wait(self, version: int, deadline: float | None) -> bool:
+    async def _wait(self, names: Names, version: int, deadline: float | None) -> bool:
         """Wait until something may have changed; False if the deadline has passed."""
         remaining = None if deadline is None else deadline - self._clock.monotonic()
         if remaining is not None and remaining <= 0:
             return False
         if self._aborted():
             raise error("actor.aborted")
-        bound = self._clock.timeout(remaining)
+        due = self._store.next_due(names)
+        until_due = None if due is None else max(0.001, due / 1000 - self._clock.now())
+        bounds = [seconds for seconds in (remaining, until_due) if seconds is not None]
+        bound = self._clock.timeout(min(bounds, default=None))
         with self.queue_wait():
             try:
                 async with bound:
-                    await self._arrivals.wait(version)
+                    await self._store.arrivals.wait(version)
             except TimeoutError:
                 if not bound.expired():
                     raise
         return True
 
 
-def _stays(name: str, completable: Completable) -> bool:
-    return completable if isinstance(completable, bool) else name in completable
-
-
 def _timed_out(timeout: float) -> RivetError:
     return error("queue.timed_out", timeout_ms=round(timeout * 1000))
-
-
-async def _to_the_end(
-    work: Coroutine[Any, Any, T], *, undo: Callable[[T], Coroutine[Any, Any, None]] | None = None
-) -> T:
-    """Await ``work`` even if cancelled meanwhile; then undo what its caller will not learn of."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with contextlib.suppress(asyncio.CancelledError):  # raised below, once
-                await asyncio.wait([task])
-        if task.cancelled() or task.exception() is not None:
-            raise
-        if undo is not None:
-            await _to_the_end(undo(task.result()))
-        raise

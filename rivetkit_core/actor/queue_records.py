@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from rivetkit_core.errors import ProtocolError, RivetError
 from rivetkit_core.host.port import ActorStorage, prefix_end
@@ -32,6 +33,7 @@ from rivetkit_core.wire.persisted import (
 
 log = logging.getLogger("rivetkit.actor")
 
+_BATCH = 100
 _KEY_LENGTH = len(queue_message_key(1))
 
 
@@ -126,7 +128,9 @@ class QueueRecords:
 
     async def restore(self, messages: Mapping[int, QueueMessage]) -> None:
         """Write messages again that were removed, in their old places."""
-        await self.change(messages)
+        remaining = iter(messages.items())
+        while batch := dict(islice(remaining, _BATCH)):
+            await self.change(batch)
         self.heads = dict(sorted(self.heads.items()))
 
     async def clear(self) -> None:

@@ -46,13 +46,13 @@ async def accept_message(
 async def _send(
     instance: ActorInstance, queue: ActorQueue, conn: Connection, name: str, request: QueueSendRequest
 ) -> QueueSendResponse:
-    body = await instance.admit_message(name, request.body, conn)
+    admitted = await instance.admit_message(name, request.body, conn)
     if not request.wait:
-        await queue.send(name, body)
+        await queue.send(name, admitted.body, key=admitted.key)
         return COMPLETED
     timeout = None if request.timeout is None else request.timeout / 1000
     try:
-        response = await queue.enqueue_and_wait(name, body, timeout=timeout)
+        response = await queue.enqueue_and_wait(name, admitted.body, key=admitted.key, timeout=timeout)
     except RivetError as failure:
         if (failure.group, failure.code) != ("queue", "timed_out"):
             raise

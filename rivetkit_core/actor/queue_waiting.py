@@ -42,38 +42,46 @@ class Arrivals:
 
 
 class Waiters:
-    """The senders that wait for a reply, by message id."""
+    """The senders that wait for a reply, by message id. Only duplicates of a message share one."""
 
     def __init__(self) -> None:
-        self._futures: dict[int, asyncio.Future[Reply]] = {}
+        self._futures: dict[int, list[asyncio.Future[Reply]]] = {}
 
     def register(self, message_id: int) -> asyncio.Future[Reply]:
-        """Begin to wait.
+        """Begin to wait for a new message.
 
         Raises:
             RivetError: ``queue.completion_waiter_conflict``: somebody waits for this message already.
         """
         if message_id in self._futures:
             raise error("queue.completion_waiter_conflict", message_id=message_id)
+        return self.join(message_id)
+
+    def join(self, message_id: int) -> asyncio.Future[Reply]:
+        """Begin to wait, perhaps beside others."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._futures[message_id] = future
+        self._futures.setdefault(message_id, []).append(future)
         return future
 
-    def forget(self, message_id: int) -> None:
-        """The sender waits no longer. Idempotent."""
-        self._futures.pop(message_id, None)
+    def forget(self, message_id: int, future: asyncio.Future[Reply] | None) -> None:
+        """A sender waits no longer. Idempotent."""
+        waiting = self._futures.get(message_id, [])
+        if future in waiting:
+            waiting.remove(future)
+        if not waiting:
+            self._futures.pop(message_id, None)
 
     def resolve(self, message_id: int, reply: Reply) -> None:
-        """Answer the sender, if one waits."""
-        future = self._futures.pop(message_id, None)
-        if future is not None and not future.done():
-            future.set_result(reply)
+        """Answer whoever waits."""
+        for future in self._futures.pop(message_id, []):
+            if not future.done():
+                future.set_result(reply)
 
     def fail(self, message_id: int, failure: RivetError) -> None:
-        """Tell the sender, if one waits, that no reply will come."""
-        future = self._futures.pop(message_id, None)
-        if future is not None and not future.done():
-            future.set_exception(failure)
+        """Tell whoever waits that no reply will come."""
+        for future in self._futures.pop(message_id, []):
+            if not future.done():
+                future.set_exception(failure)
 
     def drop_all(self, reason: str) -> None:
         """Tell every sender that its reply will not come."""

@@ -91,6 +91,7 @@ class ActorTask:
             storage=storage,
             clock=clock,
             config=config,
+            specs=factory.queues,
             aborted=lambda: self.context.aborted,
             touched=self._touched,
         )

@@ -8,7 +8,7 @@ from typing import cast
 
 from rivetkit_core.actor.connections import Connection, OutgoingEvent
 from rivetkit_core.actor.context import ActorContext, ActorIdentity
-from rivetkit_core.actor.factory import ActionSpec, ActorFactory, QueueSpec
+from rivetkit_core.actor.factory import ActionSpec, ActorFactory, AdmittedMessage, QueueSpec
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import SeededEntropy
@@ -104,9 +104,9 @@ class Scripted:
         handler = self.script.actions[name]
         return cbor.encode(await handler(self, cast("list[object]", cbor.decode(args))))
 
-    async def admit_message(self, queue: str, body: bytes, conn: Connection) -> bytes:
+    async def admit_message(self, queue: str, body: bytes, conn: Connection) -> AdmittedMessage:
         await self._conn_hook("admit_message", conn)
-        return body
+        return AdmittedMessage(body)
 
     async def _hook(self, name: str) -> None:
         self.log.append(name)
