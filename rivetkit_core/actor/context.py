@@ -105,7 +105,7 @@ class ActorContext:
     def abort(self) -> None:
         """Tell the actor that this generation is shutting down. Once is enough."""
         self._abort.set()
-        self.queue.wake()
+        self.queue.abort()
 
     def broadcast(self, event: str, args: bytes) -> None:
         """Send an event to every connection subscribed to it. ``args`` is a CBOR array."""

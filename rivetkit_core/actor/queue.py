@@ -13,47 +13,35 @@ Invariants
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager
 
-from rivetkit_core.actor.factory import QueueSpec
+from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.queue_message import ReceivedMessage, SentMessage
 from rivetkit_core.actor.queue_store import Completable as Completable
 from rivetkit_core.actor.queue_store import Names, QueueStore
 from rivetkit_core.clock import Clock
-from rivetkit_core.config import ActorConfig
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorStorage
 from rivetkit_core.wire.persisted import QueueMessage
 
 
 class ActorQueue:
-    """Sends to and receives from one actor's queues.
-
-    Args:
-        aborted: Whether the actor is stopping; ``wake`` must be called when that changes.
-        touched: Called when code that received messages comes back for more.
+    """Sends to and receives from one actor's queues. ``touched`` is called when a receiver comes for more.
 
     Attributes:
         queue_wait: Entered around every wait for a message; the actor may sleep inside.
     """
 
     def __init__(
-        self,
-        *,
-        storage: ActorStorage,
-        clock: Clock,
-        config: ActorConfig,
-        specs: Mapping[str, QueueSpec],
-        aborted: Callable[[], bool],
-        touched: Callable[[], None],
+        self, storage: ActorStorage, clock: Clock, factory: ActorFactory, *, touched: Callable[[], None]
     ) -> None:
         self.queue_wait: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
         self._clock = clock
-        self._config = config
-        self._aborted = aborted
+        self._max_size = factory.config.max_queue_size
         self._touched = touched
-        self._store = QueueStore(storage, clock, config, specs)
+        self._aborted = False
+        self._store = QueueStore(storage, clock, factory.config, factory.queues)
 
     # --- sending --------------------------------------------------------------------------------
 
@@ -210,14 +198,15 @@ class ActorQueue:
 
     def max_size(self) -> int:
         """How many messages may be stored."""
-        return self._config.max_queue_size
+        return self._max_size
 
     async def reset(self) -> None:
         """Delete every message. Senders that wait get ``queue.completion_waiter_dropped``."""
         await self._store.reset()
 
-    def wake(self) -> None:
-        """Let receivers look again: the actor stops, or time has come for a message."""
+    def abort(self) -> None:
+        """The actor begins to stop: no receiver waits any longer."""
+        self._aborted = True
         self._store.arrivals.wake()
 
     def drop_waiters(self) -> None:
@@ -243,7 +232,7 @@ class ActorQueue:
         remaining = None if deadline is None else deadline - self._clock.monotonic()
         if remaining is not None and remaining <= 0:
             return False
-        if self._aborted():
+        if self._aborted:
             raise error("actor.aborted")
         due = self._store.next_due(names)
         until_due = None if due is None else max(0.001, due / 1000 - self._clock.now())

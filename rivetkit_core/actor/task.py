@@ -34,7 +34,7 @@ from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, within
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.errors import RivetError, error
+from rivetkit_core.errors import error
 from rivetkit_core.host.port import ActorAccess, ActorStorage
 from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
@@ -87,14 +87,6 @@ class ActorTask:
             outbox=self.outbox,
             touched=self._touched,
         )
-        self.queue = ActorQueue(
-            storage=storage,
-            clock=clock,
-            config=config,
-            specs=factory.queues,
-            aborted=lambda: self.context.aborted,
-            touched=self._touched,
-        )
         self.context = ActorContext(
             identity=identity,
             config=config,
@@ -102,7 +94,7 @@ class ActorTask:
             entropy=entropy,
             access=GatedAccess(access, self.outbox),
             connections=self.connections,
-            queue=self.queue,
+            queue=ActorQueue(storage, clock, factory, touched=self._touched),
             saver=self._saver,
             observer=lambda: self._observer,
             request_destroy=request_destroy,
@@ -246,25 +238,9 @@ class ActorTask:
     async def call_detached(self, name: str, args: bytes, params: bytes | None) -> bytes:
         """``call`` in a task of this actor: cancelling the caller does not stop the action."""
         self._gate.admit(name)
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-        def fail(failure: RivetError) -> None:
-            if not answer.done():
-                answer.set_exception(failure)
-                answer.exception()  # the caller may be gone
-
-        async def run() -> None:
-            try:
-                output = await self.call(name, args, params)
-            except RivetError as failure:
-                fail(failure)
-            else:
-                if not answer.done():
-                    answer.set_result(output)
-
-        task = self.work.spawn(WorkKind.ACTION, run())
-        task.add_done_callback(lambda _: fail(self._gate.stamped(error("actor.dropped_reply"))))
-        return await answer
+        work = self.call(name, args, params)
+        dropped = lambda: self._gate.stamped(error("actor.dropped_reply"))  # noqa: E731 - only if it is needed
+        return await self.work.detached(WorkKind.ACTION, work, dropped)
 
     async def _open(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
         conn = await self._shown(self.connections.open(params, sink))
@@ -357,7 +333,7 @@ class ActorTask:
         self._saver.abandon()
         self.work.close()
         self.work.cancel_all()
-        self.queue.drop_waiters()
+        self.context.queue.drop_waiters()
         await self._join_cancelled()
 
     def _close_connections(self, kind: StopKind) -> None:
@@ -375,7 +351,7 @@ class ActorTask:
 
     async def _finalize(self, destroying: bool) -> None:
         self.work.close()
-        self.queue.drop_waiters()
+        self.context.queue.drop_waiters()
         await self._join_cancelled()
         if destroying:
             self._saver.abandon()

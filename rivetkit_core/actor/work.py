@@ -11,9 +11,12 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from typing import TypeVar
 
-from rivetkit_core.errors import error
+from rivetkit_core.errors import RivetError, error
+
+T = TypeVar("T")
 
 log = logging.getLogger("rivetkit.actor")
 
@@ -58,6 +61,38 @@ class WorkRegistry:
         self._saves += kind is WorkKind.SAVE
         task.add_done_callback(self._finished)
         return task
+
+    async def detached(
+        self, kind: WorkKind, work: Coroutine[object, object, T], dropped: Callable[[], RivetError]
+    ) -> T:
+        """Run ``work`` as a task of this actor and return its result; cancelling the caller does not stop it.
+
+        Raises:
+            RivetError: What the work raises, or ``dropped`` if it ended without an answer.
+        """
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def fail(failure: RivetError) -> None:
+            if not answer.done():
+                answer.set_exception(failure)
+                answer.exception()  # the caller may be gone
+
+        async def run() -> None:
+            try:
+                output = await work
+            except RivetError as failure:
+                fail(failure)
+            else:
+                if not answer.done():
+                    answer.set_result(output)
+
+        try:
+            task = self.spawn(kind, run())
+        except RivetError:
+            work.close()
+            raise
+        task.add_done_callback(lambda _: fail(dropped()))
+        return await answer
 
     def region(self) -> Region:
         """Count the current task as work of this actor, so that shutdown waits for it or cancels it."""
