@@ -14,7 +14,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
-from typing_extensions import TypeVar
+from typing_extensions import TypeIs, TypeVar
 
 from rivetkit._codecs import QueueCodec
 from rivetkit._references import Ref
@@ -61,6 +61,10 @@ class QueueRef(Ref[A_contra], Source["Job[B, R]"], Generic[A_contra, B, R]):
 
     def job(self, message: ReceivedMessage) -> Job[B, R]:
         return Job(message, self)
+
+    def owns(self, job: Job[Any, Any]) -> TypeIs[Job[B, R]]:
+        """Whether a job came from this queue; types it where jobs of several queues are received."""
+        return job.queue == self
 
     def key_of(self, body: B) -> str | None:
         """The deduplication key of a message; None where messages have none."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import BaseModel
 
-from rivetkit import ActionGroup, Actor, Conn, Event, UserError, action, actor, create_state
+from rivetkit import ActionGroup, Actor, Conn, Event, Queue, QueueRef, UserError, action, actor, create_state
 from rivetkit_core.errors import error
 
 
@@ -207,4 +208,33 @@ class Room(Actor):
         await self.conn.disconnect("bye")
 
 
-ACTORS = (Echo, Counter, Room)
+class Task(BaseModel):
+    text: str
+    data: object = None
+
+
+@actor(name="worker", max_queue_size=3)
+class Worker(Actor):
+    """Receives when told to."""
+
+    tasks = Queue[Task, object]()
+    notes = Queue[object]()
+    guarded = Queue[object]()
+
+    async def can_publish(self, queue: QueueRef[Any, Any, Any]) -> bool:
+        return queue != Worker.guarded
+
+    @action
+    async def work(self) -> str:
+        """Complete the oldest task with what it carried."""
+        job = await self.tasks.next(timeout=5.0)
+        assert job is not None
+        await job.complete(job.body.data)
+        return job.body.text
+
+    @action
+    async def drain(self) -> list[object]:
+        return [job.body for job in await self.notes.try_next_batch(10)]
+
+
+ACTORS = (Echo, Counter, Room, Worker)
