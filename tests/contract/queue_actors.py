@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rivetkit import Actor, Conn, Queue, QueueRef, action, actor
+from rivetkit import Actor, Conn, Deduplicate, Queue, QueueRef, Retry, action, actor
 
 
 class Order(BaseModel):
@@ -23,6 +23,14 @@ class Worker(Actor):
     notes = Queue[str]()
     orders = Queue[Order, str]()
     guarded = Queue[int]()
+
+    dead = Queue[str]()
+    risky = Queue[str](
+        delay=0.0,
+        retries=Retry(attempts=2, delay=0.0),
+        dead_letter=dead,
+        deduplicate=Deduplicate(by=str.lower),
+    )
 
     async def can_publish(self, queue: QueueRef[Any, Any, Any]) -> bool:
         return queue != Worker.guarded or self.conn.params == "boss"
@@ -58,6 +66,28 @@ class Worker(Actor):
     @action
     async def order_myself(self, item: str) -> str | None:
         return await self.orders.send_and_wait(Order(item=item), timeout=0.01)
+
+    @action
+    async def hold_risky(self) -> int | None:
+        """Receive and keep it, as a crash would."""
+        job = await self.risky.try_next()
+        return None if job is None else job.attempt
+
+    @action
+    async def fail_risky(self) -> int:
+        job = await self.risky.next()
+        assert job is not None
+        async with job:
+            raise ValueError(job.body)
+        return job.attempt
+
+    @action
+    async def redrive(self) -> int:
+        return await self.risky.redrive()
+
+    @action
+    async def reset(self) -> None:
+        await self.ctx.queue.reset()
 
     @action
     async def size(self) -> int:

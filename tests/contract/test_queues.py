@@ -48,6 +48,12 @@ def answer_of(answer: httpx.Response, encoding: Encoding = Encoding.JSON) -> tup
     return decoded.status, None if decoded.response is None else cbor.decode(decoded.response)
 
 
+@pytest.fixture(autouse=True)
+async def there(host: Serving) -> None:
+    """Two requests that make an actor at once may find it between two lives, and ``post`` asks only once."""
+    assert await host.client.call(WORKER, "size") == 0
+
+
 @pytest.fixture
 async def handle(host: Serving) -> AsyncIterator[ActorHandle[Worker]]:
     """The same actor, by the typed client."""
@@ -191,3 +197,38 @@ async def test_an_actor_that_waits_for_itself_is_told_when_time_is_up(handle: Ac
     with pytest.raises(RivetError) as caught:
         await handle.call(Worker.order_myself, "tea")
     assert (caught.value.group, caught.value.code) == ("queue", "timed_out")
+
+
+async def test_a_message_in_hand_when_the_host_ends_has_failed_once(host: Serving) -> None:
+    await post(host.client, "risky", "a")
+    assert await host.client.call(WORKER, "hold_risky") == 1
+    assert await host.client.call(WORKER, "hold_risky") is None
+    await host.restart()
+    assert await host.client.call(WORKER, "hold_risky") == 2
+
+
+async def test_what_failed_too_often_is_kept_as_a_dead_letter(host: Serving) -> None:
+    await post(host.client, "risky", "a")
+    assert [await host.client.call(WORKER, "fail_risky") for _ in range(2)] == [1, 2]
+    await host.restart()
+    assert await host.client.call(WORKER, "size") == 1
+    assert await host.client.call(WORKER, "hold_risky") is None
+    assert await host.client.call(WORKER, "redrive") == 1
+    assert await host.client.call(WORKER, "hold_risky") == 1
+
+
+async def test_a_known_key_is_known_after_a_restart(host: Serving) -> None:
+    await post(host.client, "risky", "a")
+    await host.restart()
+    await post(host.client, "risky", "A")
+    await post(host.client, "risky", "b")
+    assert await host.client.call(WORKER, "size") == 2
+
+
+async def test_a_reset_outlives_the_host(host: Serving) -> None:
+    sent = await post(host.client, "risky", "a" * 200)
+    assert answer_of(sent) == ("completed", None)
+    await host.client.call(WORKER, "reset")
+    await host.restart()
+    assert await host.client.call(WORKER, "size") == 0
+    assert await host.client.call(WORKER, "note", "next") == 2
