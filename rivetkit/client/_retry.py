@@ -7,7 +7,7 @@ leaves that open (a lost connection, a dropped reply) is the caller's to repeat.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy, jitter
@@ -65,6 +65,9 @@ class Backoff:
 def nothing_ran(failure: RivetError, target: Target) -> bool:
     """Whether the call can be repeated without running an action twice."""
     identity = _identity(failure)
+    if identity == "actor.overloaded" and isinstance(failure.metadata, dict):
+        # A send that found no room at the door waits; to repeat a call is up to its caller.
+        return cast("dict[str, object]", failure.metadata).get("operation") == "dispatch_queue_send"
     return identity in _BETWEEN_LIVES or _destroyed(identity, target) or _missing(identity, target)
 
 

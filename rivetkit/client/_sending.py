@@ -5,6 +5,7 @@ Messages travel as requests of their own, never over an open connection.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -63,11 +64,12 @@ class SendsMessages(ABC, Generic[A]):
                 ``action_timeout`` ends the wait with ``actor.action_timed_out``.
 
         Raises:
+            ValueError: The timeout is negative or not finite.
             RivetError: As for ``send``.
             ValidationError: The reply does not fit its declared type.
         """
         require_queue(ref)
-        milliseconds = None if timeout is None else round(timeout * 1000)
+        milliseconds = None if timeout is None else _milliseconds(timeout)
         request = QueueSendRequest(ref.encode_body(body), wait=True, timeout=milliseconds)
         return ref.decode_reply((await self._enqueue(ref.name, request)).response)
 
@@ -93,3 +95,9 @@ async def deliver(
     asked = 0.0 if request.timeout is None else request.timeout / 1000
     repeated = repeat_between_lives(attempt, target, clock=scope.clock, entropy=scope.entropy)
     return await bounded(scope.clock, scope.timeout + asked, repeated)
+
+
+def _milliseconds(seconds: float) -> int:
+    if not math.isfinite(seconds) or seconds < 0:
+        raise ValueError(f"timeout is a number of seconds, at least 0, not {seconds}")
+    return round(seconds * 1000)

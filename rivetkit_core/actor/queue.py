@@ -41,6 +41,7 @@ class ActorQueue:
         self._max_size = factory.config.max_queue_size
         self._touched = touched
         self._aborted = False
+        self._delays = any(spec.opted_in for spec in factory.queues.values())
         self._store = QueueStore(storage, clock, factory.config, factory.queues)
 
     # --- sending --------------------------------------------------------------------------------
@@ -221,8 +222,14 @@ class ActorQueue:
         """
         return await self._store.redrive(name, limit)
 
-    def next_due(self) -> int | None:
-        """When the next message that waits for its time is due, in milliseconds since the Unix epoch."""
+    async def next_due(self) -> int | None:
+        """When the next delayed or retried message is due, in milliseconds since the Unix epoch.
+
+        A sleeping actor has to be woken then. Reads storage only if a queue opted in to delays or retries.
+        """
+        if not self._delays:
+            return None
+        await self._store.size()  # from now on it knows what is stored
         return self._store.next_due()
 
     # --- waiting --------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 from rivetkit_core.actor.factory import QueueSpec, RetrySpec
 from rivetkit_core.actor.queue import ActorQueue
 from rivetkit_core.actor.queue_message import ReceivedMessage
+from rivetkit_core.errors import StorageError
 from rivetkit_core.testing import settle
 from tests.unit.actor.queue_world import QueueWorld, code_of, running
 
@@ -48,12 +49,17 @@ async def test_a_delay_outlives_the_generation() -> None:
     world = QueueWorld({"a": QueueSpec(delay=5.0)})
     await world.generation().send("a", b"")
     queue = world.generation()
-    assert await received(queue) is None
-    due = queue.next_due()
+    due = await queue.next_due()
     assert due is not None
     assert due == round(world.clock.now() * 1000) + 5000
     await world.clock.advance(5.0)
     assert await received(queue) is not None
+
+
+async def test_nothing_is_due_in_plain_queues_and_nothing_is_read() -> None:
+    world = QueueWorld()
+    world.storage.failure = StorageError("storage", "unavailable", "down")
+    assert await world.generation().next_due() is None
 
 
 async def test_a_plain_queue_takes_no_delay() -> None:
