@@ -65,9 +65,13 @@ class Backoff:
 def nothing_ran(failure: RivetError, target: Target) -> bool:
     """Whether the call can be repeated without running an action twice."""
     identity = _identity(failure)
-    if identity == "actor.overloaded" and isinstance(failure.metadata, dict):
+    if identity == "actor.overloaded":
         # A send that found no room at the door waits; to repeat a call is up to its caller.
-        return cast("dict[str, object]", failure.metadata).get("operation") == "dispatch_queue_send"
+        metadata: object = failure.metadata
+        operation = (
+            cast("dict[str, object]", metadata).get("operation") if isinstance(metadata, dict) else None
+        )
+        return operation == "dispatch_queue_send"
     return identity in _BETWEEN_LIVES or _destroyed(identity, target) or _missing(identity, target)
 
 

@@ -73,6 +73,19 @@ async def running(work: Coroutine[Any, Any, T]) -> AsyncGenerator[asyncio.Task[T
         await asyncio.wait([task])
 
 
+@asynccontextmanager
+async def running_for(turns: int, work: Coroutine[Any, Any, T]) -> AsyncGenerator[asyncio.Task[T]]:
+    """A task that has had some turns of the event loop."""
+    task = asyncio.create_task(work)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
 async def code_of(work: Coroutine[Any, Any, object]) -> str:
     """``group.code`` of the failure."""
     try:

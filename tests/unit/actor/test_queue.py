@@ -18,7 +18,7 @@ from rivetkit_core.wire.persisted import (
     encode_queue_metadata,
     queue_message_key,
 )
-from tests.unit.actor.queue_world import QueueWorld, code_of, running
+from tests.unit.actor.queue_world import QueueWorld, code_of, running, running_for
 
 DOWN = StorageError("storage", "unavailable", "down")
 
@@ -197,6 +197,15 @@ async def test_of_two_waiting_receivers_each_gets_a_message() -> None:
         await settle()
         ids = {message.id for task in (one, two) if (message := task.result()) is not None}
         assert ids == {1, 2}
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_no_arrival_is_missed_whenever_it_comes(turns: int) -> None:
+    queue = QueueWorld().generation()
+    async with running_for(turns, queue.next()) as receiving:
+        await queue.send("a", b"")
+        await settle()
+        assert receiving.done()
 
 
 async def test_a_stop_ends_waiting_but_not_what_is_there() -> None:
