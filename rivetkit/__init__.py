@@ -10,11 +10,15 @@ from rivetkit._connection import Conn
 from rivetkit._context import Context
 from rivetkit._contract import Contract
 from rivetkit._event import Emitter, Event
+from rivetkit._job import Job, QueueRef, Sent
+from rivetkit._local_queue import ContextQueue, LocalQueue
+from rivetkit._queue import Queue
+from rivetkit._queue_options import Deduplicate, Retry
 from rivetkit._references import ActionRef, EventRef, InitialRef, Input, Ref
 from rivetkit._registry import Registry
 from rivetkit._resource import Resource, resource
 from rivetkit._state import Initial, create_state
-from rivetkit._stub import LiveStub, NotConnected, Stub, Subscription
+from rivetkit._stub import LiveStub, NotConnected, RemoteQueue, Stub, Subscription
 from rivetkit.client import (
     ActorConnection,
     ActorHandle,
@@ -56,7 +60,9 @@ __all__ = [
     "ConnectionLost",
     "ConnectionStatus",
     "Context",
+    "ContextQueue",
     "Contract",
+    "Deduplicate",
     "Emitter",
     "Event",
     "EventRef",
@@ -66,13 +72,20 @@ __all__ = [
     "InitialRef",
     "Input",
     "InvalidActor",
+    "Job",
     "LiveStub",
+    "LocalQueue",
     "NotConnected",
     "Overloaded",
+    "Queue",
+    "QueueRef",
     "Ref",
     "Registry",
+    "RemoteQueue",
     "Resource",
+    "Retry",
     "RivetError",
+    "Sent",
     "ServeError",
     "StorageError",
     "Stub",

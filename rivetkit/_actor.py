@@ -23,6 +23,7 @@ from rivetkit_core.errors import error
 
 if TYPE_CHECKING:
     from rivetkit._context import Context
+    from rivetkit._job import QueueRef
 
 C = TypeVar("C", bound="type[Actor]")
 
@@ -52,6 +53,8 @@ class ActorOptions(TypedDict, total=False):
     wait_until_timeout: float
     run_stop_timeout: float
     run_error_policy: RunErrorPolicy
+    max_queue_size: int
+    max_queue_message_size: int
     max_incoming_message_size: int
     max_outgoing_message_size: int
     dispatch_inbox_capacity: int
@@ -138,6 +141,10 @@ class Actor(Contract):
 
     async def on_disconnect(self, conn: Conn[Any, Any], /) -> None:
         """Runs after a connection is gone, whoever closed it."""
+
+    async def can_publish(self, queue: QueueRef[Any, Any, Any], /) -> bool:
+        """Whether the client that is calling may send to ``queue``; compare with ``==``."""
+        return True
 
     async def on_before_action_response(self, name: str, args: tuple[object, ...], output: Any, /) -> Any:
         """May replace the result of an action. Best effort: if it fails, the original result is sent."""

@@ -28,8 +28,10 @@ from rivetkit._members import (
     groups,
     initials,
     members,
+    queues,
     raw_annotation,
 )
+from rivetkit._queue import Queue
 from rivetkit._resource import Resource
 from rivetkit._signature import hints_of, nested_types, signature_of
 from rivetkit._state import Initial
@@ -50,10 +52,11 @@ HOOK_ARGUMENTS = {
     "on_before_connect": 1,
     "on_connect": 1,
     "on_disconnect": 1,
+    "can_publish": 1,
     "on_before_action_response": 3,
 }
 RESERVED = frozenset({"ctx", "state", "vars", "conn", *HOOK_ARGUMENTS})
-_DECLARATIONS = (Action, ActionGroup, Event, Initial, Resource)
+_DECLARATIONS = (Action, ActionGroup, Event, Queue, Initial, Resource)
 _LIKENESS = 0.75
 _LOOSE: tuple[object, ...] = (object, Any, Conn, Conn[Any, Any])
 
@@ -73,6 +76,7 @@ def check(cls: type[Actor]) -> None:
     _check_annotated_declarations(cls)
     _check_actions(cls)
     _check_events(cls)
+    _check_queues(cls)
     _check_groups(cls)
     _check_initials(cls)
     if raw_annotation(cls, "conn") is None:
@@ -115,7 +119,7 @@ def _check_reserved(cls: type[Actor], member: Member) -> None:
 
 def _check_unmade(cls: type[Actor], member: Member) -> None:
     kind: object = typing.get_origin(member.value) or member.value
-    if not isinstance(kind, type) or not issubclass(kind, Event | ActionGroup):
+    if not isinstance(kind, type) or not issubclass(kind, Event | Queue | ActionGroup):
         return
     if kind.__name__ == member.attribute:  # a class written inside the actor's body
         return
@@ -193,9 +197,9 @@ def _declaration(written: object, owner: type[object]) -> str | None:
     try:
         found = resolve(written, owner.__module__, nested_types(owner))
     except NameError:
-        return text if text.startswith("Event[") else None
+        return text if text.startswith(("Event[", "Queue[")) else None
     origin: object = typing.get_origin(found) or found
-    if isinstance(origin, type) and issubclass(origin, Event | ActionGroup):
+    if isinstance(origin, type) and issubclass(origin, Event | Queue | ActionGroup):
         return text.removeprefix(f"{origin.__module__}.").removeprefix(f"{owner.__module__}.")
     return None
 
@@ -234,6 +238,40 @@ def _check_events(cls: type[Actor]) -> None:
             )
         seen.add(event.name)
         _ = event.codec.adapter
+
+
+def _check_queues(cls: type[Actor]) -> None:
+    seen: set[str] = set()
+    for queue in queues(cls):
+        _check_name(queue.name, f"a queue of {cls.__name__}")
+        if queue.name in seen:
+            raise InvalidActor(
+                f"Two queues of {cls.__name__} are called {queue.name!r} by clients: give one another name "
+                f"with `Queue[...](name=...)`"
+            )
+        seen.add(queue.name)
+        _check_dead_letter(cls, queue)
+        _ = queue.codec.body
+        if queue.codec.has_reply:
+            _ = queue.codec.reply
+
+
+def _check_dead_letter(cls: type[Actor], queue: Queue[Any, Any]) -> None:
+    where = f"{cls.__name__}.{queue.name}"
+    if queue.delay is not None and queue.delay < 0:
+        raise InvalidActor(f"{where} has delay={queue.delay!r}; it is a number of seconds, at least 0")
+    dead = queue.dead_letter
+    if dead is None:
+        return
+    if queue.retries is None:
+        raise InvalidActor(f"{where} has dead letters but no retries: write `retries=Retry(attempts=1)`")
+    declared = queues(cls)
+    if not any(dead is other for other in declared) or dead is queue:
+        raise InvalidActor(
+            f"The dead letters of {where} need a queue of their own: declare it on {cls.__name__}"
+        )
+    if sum(dead is other.dead_letter for other in declared) > 1:
+        raise InvalidActor(f"{where} shares its dead letters with another queue: redrive could not part them")
 
 
 def _check_name(name: str, where: str) -> None:

@@ -18,7 +18,7 @@ from typing import cast
 import pydantic
 
 from rivetkit._authoring import InvalidActor
-from rivetkit._signature import Function, Parameter, Signature, checked_adapter, signature_of
+from rivetkit._signature import Function, Parameter, Signature, checked_adapter, nested_types, signature_of
 from rivetkit._validation import (
     UNSET,
     Adapter,
@@ -217,6 +217,62 @@ class EventCodec:
     def _spread(self) -> bool:
         origin = typing.get_origin(self._type) or self._type
         return isinstance(origin, type) and issubclass(origin, tuple)
+
+
+class QueueCodec:
+    """The bytes of one queue's messages and replies. A reply declared as None is none."""
+
+    def __init__(self, name: str, declared: Sequence[object], owner: type[object]) -> None:
+        body, reply = (*declared, None)[:2]
+        self._body = body
+        self._reply = None if reply is type(None) else reply
+        self._owner = owner
+        self._message_target = f"queue `{name}` message"
+        self._reply_target = f"queue `{name}` completion response"
+
+    @property
+    def has_reply(self) -> bool:
+        return self._reply is not None
+
+    @cached_property
+    def body(self) -> Adapter:
+        """The messages' adapter.
+
+        Raises:
+            InvalidActor: Their type cannot be resolved or cannot travel.
+        """
+        return self._adapter(self._body, self._message_target)
+
+    @cached_property
+    def reply(self) -> Adapter:
+        """The replies' adapter.
+
+        Raises:
+            InvalidActor: Their type cannot be resolved or cannot travel.
+        """
+        return self._adapter(self._reply, self._reply_target)
+
+    def encode_body(self, body: object) -> bytes:
+        return dump(body, self.body, self._message_target)
+
+    def decode_body(self, data: bytes) -> object:
+        return load(data, self.body, self._message_target)
+
+    def encode_reply(self, reply: object) -> bytes | None:
+        return dump(reply, self.reply, self._reply_target) if self.has_reply else None
+
+    def decode_reply(self, data: bytes | None) -> object:
+        return load(data, self.reply, self._reply_target) if self.has_reply and data is not None else None
+
+    def _adapter(self, declared: object, target: str) -> Adapter:
+        try:
+            resolved = resolve(declared, self._owner.__module__, nested_types(self._owner))
+        except NameError as missing:
+            raise InvalidActor(
+                f"The type of the {target} of {self._owner.__name__} cannot be resolved: {missing.name!r} is "
+                f"not defined at module level."
+            ) from missing
+        return checked_adapter(resolved, f"the {target} of {self._owner.__name__}")
 
 
 def _checked(

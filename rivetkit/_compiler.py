@@ -6,7 +6,7 @@ import copy
 import typing
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from pydantic import ValidationError as Misfit
 
@@ -16,11 +16,12 @@ from rivetkit._checks import check
 from rivetkit._connection import Conn
 from rivetkit._context import ClientFactory
 from rivetkit._instance import Blueprint, CompiledInstance, StateBlueprint
-from rivetkit._members import FoundInitial, actions, annotation, attribute, initials, resources
+from rivetkit._members import FoundInitial, actions, annotation, attribute, initials, queues, resources
+from rivetkit._queue import Queue
 from rivetkit._signature import checked_adapter
 from rivetkit._state import StateSlot
 from rivetkit._validation import UNSET, Adapter
-from rivetkit_core.actor.factory import ActionSpec, ActorFactory, ActorInstance
+from rivetkit_core.actor.factory import ActionSpec, ActorFactory, ActorInstance, QueueSpec, RetrySpec
 from rivetkit_core.config import ActorConfig
 
 if typing.TYPE_CHECKING:
@@ -48,6 +49,7 @@ def compile_actor(cls: type[Actor], *, client_factory: ClientFactory | None = No
         actor_class=cls,
         name=wire_name(cls),
         actions={found.name: found for found in actions(cls)},
+        queues={queue.name: queue.reference() for queue in queues(cls)},
         state=_state(cls),
         conn_params=params,
         conn_state=state,
@@ -61,7 +63,18 @@ def compile_actor(cls: type[Actor], *, client_factory: ClientFactory | None = No
 
     specs = {name: ActionSpec(found.durability, found.timeout) for name, found in blueprint.actions.items()}
     config = ActorConfig.from_input(cls.__rivet_options__)
-    return ActorFactory(name=blueprint.name, create=create, actions=specs, config=config)
+    declared = {queue.name: _queue_spec(queue) for queue in queues(cls)}
+    return ActorFactory(name=blueprint.name, create=create, actions=specs, queues=declared, config=config)
+
+
+def _queue_spec(queue: Queue[Any, Any]) -> QueueSpec:
+    retries = queue.retries
+    return QueueSpec(
+        delay=queue.delay,
+        retries=None if retries is None else RetrySpec(retries.attempts, retries.delay, retries.max_delay),
+        dead_letter=None if queue.dead_letter is None else queue.dead_letter.name,
+        deduplicate=None if queue.deduplicate is None else queue.deduplicate.window,
+    )
 
 
 def _state(cls: type[Actor]) -> StateBlueprint | None:

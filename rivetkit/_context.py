@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from rivetkit._connection import Conn
+from rivetkit._local_queue import ContextQueue
 from rivetkit._validation import decode
 from rivetkit_core.actor.abort import AbortSignal
 from rivetkit_core.errors import error
@@ -68,6 +69,11 @@ class Context:
         """The open connections, in the order they came."""
         attached = [core.attachment for core in self.__rivet_core__.connections.values()]
         return [cast("Conn[Any, Any]", conn) for conn in attached if isinstance(conn, Conn)]
+
+    @cached_property
+    def queue(self) -> ContextQueue:
+        """All queues of this actor at once; each alone is an attribute of the actor."""
+        return ContextQueue(self.__rivet_core__.queue)
 
     def now(self) -> datetime:
         """The current time, in UTC. Use it rather than the system's, and tests can set the clock."""

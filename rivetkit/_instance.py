@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any, cast
 from rivetkit._actor import Actor
 from rivetkit._connection import Conn, calling
 from rivetkit._context import ClientFactory, Context
+from rivetkit._job import QueueRef
 from rivetkit._members import FoundAction, FoundInitial
 from rivetkit._resource import Resource
 from rivetkit._validation import UNSET, Adapter, encode, load, plain_metadata, to_plain, validate
+from rivetkit_core.actor.factory import AdmittedMessage
 from rivetkit_core.errors import RivetError, ValidationError, error
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Blueprint:
     actor_class: type[Actor]
     name: str
     actions: Mapping[str, FoundAction]
+    queues: Mapping[str, QueueRef[Any, Any, Any]]
     state: StateBlueprint | None
     conn_params: Adapter
     conn_state: Adapter
@@ -200,6 +203,14 @@ class CompiledInstance:
                 if replaced is not None:
                     return replaced
             return codec.encode_output(output, f"action `{name}` output")
+
+    async def admit_message(self, queue: str, body: bytes, conn: Connection) -> AdmittedMessage:
+        ref = self._blueprint.queues[queue]
+        with _user_code(_typed(conn)):
+            if not await self._actor.can_publish(ref):
+                raise error("auth.forbidden")
+        message = ref.decode_body(body)
+        return AdmittedMessage(ref.encode_body(message), ref.key_of(message))
 
     @asynccontextmanager
     async def _held(self, resource: Resource[Any]) -> AsyncGenerator[None]:

@@ -1,4 +1,4 @@
-"""What a class declares, found by walking it: actions, groups, events, annotations.
+"""What a class declares, found by walking it: actions, groups, events, queues, annotations.
 
 Looks and answers; judging what it finds is the business of ``_checks``.
 """
@@ -17,6 +17,7 @@ from rivetkit._authoring import InvalidActor
 from rivetkit._codecs import CallCodec, InputCodec
 from rivetkit._contract import Contract
 from rivetkit._event import Event
+from rivetkit._queue import Queue
 from rivetkit._resource import Resource
 from rivetkit._signature import Function, nested_types
 from rivetkit._state import Initial
@@ -28,6 +29,7 @@ K = TypeVar("K")
 _ACTION = cast("type[Action[..., Any, Any]]", Action)
 _GROUP = cast("type[ActionGroup[Any]]", ActionGroup)
 _EVENT = cast("type[Event[Any]]", Event)
+_QUEUE = cast("type[Queue[Any, Any]]", Queue)
 _RESOURCE = cast("type[Resource[Any]]", Resource)
 _INITIAL = cast("type[Initial[..., Any]]", Initial)
 _ROOTS: tuple[type[object], ...] = (object, Contract, Actor, ActionGroup)
@@ -106,6 +108,11 @@ def groups(cls: type[object]) -> Iterator[type[ActionGroup[Any]]]:
 def events(cls: type[object]) -> list[Event[Any]]:
     """Every event of the class."""
     return [event for member in members(cls) if (event := narrowed(member.value, _EVENT))]
+
+
+def queues(cls: type[object]) -> list[Queue[Any, Any]]:
+    """Every queue of the class."""
+    return [queue for member in members(cls) if (queue := narrowed(member.value, _QUEUE))]
 
 
 def initials(cls: type[object]) -> list[FoundInitial]:

@@ -9,16 +9,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, Self, runtime_checkable
 
 from typing_extensions import TypeVar
 
 if TYPE_CHECKING:
+    from rivetkit._job import QueueRef
     from rivetkit._references import ActionRef, EventRef
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+B = TypeVar("B")
+Q = TypeVar("Q", default=None)
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -46,6 +49,37 @@ class CallsActions(Protocol):
         ...
 
 
+@runtime_checkable
+class SendsMessages(Protocol):
+    """What a queue of a stub needs of a handle."""
+
+    async def send(self, ref: QueueRef[Any, B, Any], body: B, /) -> None:
+        """Send a message to a queue."""
+        ...
+
+    async def send_and_wait(
+        self, ref: QueueRef[Any, B, Q], body: B, /, *, timeout: float | None = None
+    ) -> Q | None:
+        """Send a message and wait for its reply."""
+        ...
+
+
+class RemoteQueue(Generic[B, Q]):
+    """A queue of a remote actor: messages can be sent to it."""
+
+    def __init__(self, handle: SendsMessages, ref: QueueRef[Any, B, Q]) -> None:
+        self._handle = handle
+        self._ref = ref
+
+    async def send(self, body: B, /) -> None:
+        """Send a message; see ``ActorHandle.send``."""
+        await self._handle.send(self._ref, body)
+
+    async def send_and_wait(self, body: B, /, *, timeout: float | None = None) -> Q | None:
+        """Send a message and wait for its reply; see ``ActorHandle.send_and_wait``."""
+        return await self._handle.send_and_wait(self._ref, body, timeout=timeout)
+
+
 class ReceivesEvents(CallsActions, Protocol):
     """What a live stub needs of a connection."""
 
@@ -62,7 +96,7 @@ class Stub:
     """Put in front of a contract or an actor class, makes its actions remote.
 
     Actions are awaited whether they were declared with ``def`` or ``async def``. Anything that is not
-    declared as an action or an event is refused with ``AttributeError``.
+    declared as an action, an event or a queue is refused with ``AttributeError``.
     """
 
     def __init__(self, handle: CallsActions) -> None:
@@ -75,7 +109,7 @@ class Stub:
                 return object.__getattribute__(self, name)
             member = inspect.getattr_static(type(self), name, None)
             if not getattr(type(member), "__rivet_remote__", False):
-                raise AttributeError(f"{type(self).__name__} has no action or event {name!r}")
+                raise AttributeError(f"{type(self).__name__} has no action, event or queue {name!r}")
             return object.__getattribute__(self, name)
 
 

@@ -64,6 +64,8 @@ class ActorConfig:
     wait_until_timeout: float | None = None
     run_stop_timeout: float | None = None
     run_error_policy: RunErrorPolicy = "sleep"
+    max_queue_size: int = 1000
+    max_queue_message_size: int = 65_536
     max_incoming_message_size: int = 65_536
     max_outgoing_message_size: int = 1_048_576
     dispatch_inbox_capacity: int = 1024

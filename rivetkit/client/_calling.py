@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec
 
 from typing_extensions import TypeVar
 
+from rivetkit._job import QueueRef
 from rivetkit._references import ActionRef, EventRef
 from rivetkit.client._payload import decode_value, encode_value
 
@@ -47,6 +48,19 @@ def require_event(ref: object) -> None:
             f"an event is named by its class, as in Room.posted; by name use events_by_name({ref!r})"
         )
     raise TypeError(f"an event is named by its class, as in Room.posted, not by {ref!r}")
+
+
+def require_queue(ref: object) -> None:
+    """Refuse what is no reference to a queue.
+
+    Raises:
+        TypeError: It is a name, or an action.
+    """
+    if isinstance(ref, QueueRef):
+        return
+    if isinstance(ref, str):
+        raise TypeError(f"a queue is named by its class, as in Room.jobs; by name use send_by_name({ref!r})")
+    raise TypeError(f"a queue is named by its class, as in Room.jobs, not by {ref!r}")
 
 
 class CallsActions(ABC, Generic[A]):

@@ -13,10 +13,12 @@ from rivetkit.client._calling import CallsActions, require_event
 from rivetkit.client._live import LiveConnection
 from rivetkit.client._payload import decode_event, encode_params
 from rivetkit.client._scope import ClientScope, describe
+from rivetkit.client._sending import SendsMessages, deliver
 from rivetkit.client._status import ConnectionStatus
 from rivetkit.client._streams import DEFAULT_BUFFER, EventBuffer, EventStream, WhenFull
 from rivetkit_core.errors import RivetError
 from rivetkit_core.host.port import Target
+from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
 
 if TYPE_CHECKING:
     from rivetkit._contract import Contract
@@ -26,7 +28,7 @@ A = TypeVar("A", bound="Contract")
 T = TypeVar("T")
 
 
-class ActorConnection(CallsActions[A]):
+class ActorConnection(CallsActions[A], SendsMessages[A]):
     """A live connection to one actor: actions with less overhead, and events.
 
     Entering it waits for the first connection, trying again while the server cannot be reached; a refusal
@@ -38,6 +40,7 @@ class ActorConnection(CallsActions[A]):
     def __init__(self, scope: ClientScope, target: Target, params: object, timeout: float | None) -> None:
         self._scope = scope
         self._target = target
+        self._params = params
         self._timeout = scope.seconds(timeout)
         self._live = LiveConnection(
             scope.access,
@@ -134,6 +137,9 @@ class ActorConnection(CallsActions[A]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.status} to {describe(self._target)}>"
+
+    async def _enqueue(self, name: str, request: QueueSendRequest) -> QueueSendResponse:
+        return await deliver(self._scope, self._target, self._params, name, request)
 
     async def _invoke(self, name: str, args: bytes, timeout: float | None) -> bytes:
         seconds = self._timeout if timeout is None else timeout

@@ -13,8 +13,10 @@ from rivetkit.client._connection import ActorConnection
 from rivetkit.client._payload import encode_params
 from rivetkit.client._retry import repeat_between_lives
 from rivetkit.client._scope import ClientScope, describe
+from rivetkit.client._sending import SendsMessages, deliver
 from rivetkit_core.errors import error
 from rivetkit_core.host.port import Target
+from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
 
 if TYPE_CHECKING:
     from rivetkit._contract import Contract
@@ -36,7 +38,7 @@ class HasGateway(Protocol):
     async def gateway_url(self, target: Target) -> str: ...
 
 
-class ActorHandle(CallsActions[A]):
+class ActorHandle(CallsActions[A], SendsMessages[A]):
     """Calls one actor; every call finds it anew, so a handle never goes stale.
 
     A call is repeated while its actor is between two lives (starting, stopping), when it is certain that
@@ -107,6 +109,9 @@ class ActorHandle(CallsActions[A]):
             return await self._scope.access.call(self._target, name, args, params=params)
 
         return await self._bounded(attempt, timeout)
+
+    async def _enqueue(self, name: str, request: QueueSendRequest) -> QueueSendResponse:
+        return await deliver(self._scope, self._target, self._params, name, request)
 
     async def _bounded(self, attempt: Callable[[], Coroutine[Any, Any, T]], timeout: float | None) -> T:
         scope = self._scope

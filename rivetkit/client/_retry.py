@@ -7,7 +7,7 @@ leaves that open (a lost connection, a dropped reply) is the caller's to repeat.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy, jitter
@@ -65,6 +65,13 @@ class Backoff:
 def nothing_ran(failure: RivetError, target: Target) -> bool:
     """Whether the call can be repeated without running an action twice."""
     identity = _identity(failure)
+    if identity == "actor.overloaded":
+        # A send that found no room at the door waits; to repeat a call is up to its caller.
+        metadata: object = failure.metadata
+        operation = (
+            cast("dict[str, object]", metadata).get("operation") if isinstance(metadata, dict) else None
+        )
+        return operation == "dispatch_queue_send"
     destroyed = identity.startswith("actor.destroyed_")  # by the time of the next attempt it is gone, or anew
     return destroyed or identity in _BETWEEN_LIVES or _missing(identity, target)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, ParamSpec, Self
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self
 
 from typing_extensions import TypeVar
 
@@ -17,12 +17,15 @@ from rivetkit_core.errors import RivetError
 
 if TYPE_CHECKING:
     from rivetkit._contract import Contract
+    from rivetkit._job import QueueRef
     from rivetkit._references import ActionRef, EventRef
 
 A = TypeVar("A", bound="Contract")
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+B = TypeVar("B")
+Q = TypeVar("Q", default=None)
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -125,6 +128,18 @@ class SyncActorConnection(Generic[A]):
         """Run an action without a declaration: plain data in, plain data out."""
         return self._portal.run(lambda: self._connection.call_by_name(name, *args, timeout=timeout))
 
+    def send(self, ref: QueueRef[A, B, Any], body: B, /) -> None:
+        """Send a message to a queue; raises as ``ActorHandle.send`` does."""
+        self._portal.run(lambda: self._connection.send(ref, body))
+
+    def send_and_wait(self, ref: QueueRef[A, B, Q], body: B, /, *, timeout: float | None = None) -> Q | None:
+        """Send a message and return its reply, None if none came in time; see ``ActorHandle``."""
+        return self._portal.run(lambda: self._connection.send_and_wait(ref, body, timeout=timeout))
+
+    def send_by_name(self, name: str, body: object, /) -> None:
+        """Send a message to a queue without a declaration."""
+        self._portal.run(lambda: self._connection.send_by_name(name, body))
+
     def events(
         self, ref: EventRef[A, T], /, *, buffer: int = DEFAULT_BUFFER, when_full: WhenFull = "fail"
     ) -> SyncEventStream[T]:
@@ -168,6 +183,18 @@ class SyncActorHandle(Generic[A]):
     def call_by_name(self, name: str, /, *args: object, timeout: float | None = None) -> object:
         """Run an action without a declaration: plain data in, plain data out."""
         return self._portal.run(lambda: self._handle.call_by_name(name, *args, timeout=timeout))
+
+    def send(self, ref: QueueRef[A, B, Any], body: B, /) -> None:
+        """Send a message to a queue; raises as ``ActorHandle.send`` does."""
+        self._portal.run(lambda: self._handle.send(ref, body))
+
+    def send_and_wait(self, ref: QueueRef[A, B, Q], body: B, /, *, timeout: float | None = None) -> Q | None:
+        """Send a message and return its reply, None if none came in time; see ``ActorHandle``."""
+        return self._portal.run(lambda: self._handle.send_and_wait(ref, body, timeout=timeout))
+
+    def send_by_name(self, name: str, body: object, /) -> None:
+        """Send a message to a queue without a declaration."""
+        self._portal.run(lambda: self._handle.send_by_name(name, body))
 
     def resolve(self, *, timeout: float | None = None) -> str:
         """The actor's id. Makes the actor first if this is a ``get_or_create`` handle."""

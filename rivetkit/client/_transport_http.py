@@ -28,7 +28,7 @@ from rivetkit_core.host.port import ActorKey, ById, ByKey, Link, Target
 from rivetkit_core.wire import actor_key, gateway_url
 from rivetkit_core.wire.client_protocol import Codec
 from rivetkit_core.wire.json_form import cbor_to_json, loads
-from rivetkit_core.wire.messages import Encoding
+from rivetkit_core.wire.messages import Encoding, QueueSendRequest, QueueSendResponse
 
 Json = dict[str, object]
 
@@ -78,18 +78,18 @@ class HttpAccess:
             raise
 
     async def call(self, target: Target, action: str, args: bytes, *, params: bytes | None) -> bytes:
-        gateway = await self._require_gateway()
-        path = f"/action/{gateway_url.encode_component(action)}"
-        url = await self._actor_url(gateway, target, path)
         codec = Codec(self._settings.encoding)
-        answer = await self._require_sender().send(
-            "POST",
-            url,
-            headers=self._actor_headers(gateway, params),
-            content=codec.encode_action_request(args),
-        )
-        self._check(gateway, answer)
-        return codec.decode_action_response(answer.content)
+        path = f"/action/{gateway_url.encode_component(action)}"
+        answer = await self._post(target, path, codec.encode_action_request(args), params)
+        return codec.decode_action_response(answer)
+
+    async def enqueue(
+        self, target: Target, queue: str, request: QueueSendRequest, *, params: bytes | None
+    ) -> QueueSendResponse:
+        codec = Codec(self._settings.encoding)
+        path = f"/queue/{gateway_url.encode_component(queue)}"
+        answer = await self._post(target, path, codec.encode_queue_request(request), params)
+        return codec.decode_queue_response(answer)
 
     async def connect(self, target: Target, *, params: bytes | None) -> Link:
         gateway = await self._require_gateway()
@@ -153,6 +153,14 @@ class HttpAccess:
         finally:
             self._lookup = None
         return self._gateway
+
+    async def _post(self, target: Target, path: str, content: bytes, params: bytes | None) -> bytes:
+        gateway = await self._require_gateway()
+        url = await self._actor_url(gateway, target, path)
+        headers = self._actor_headers(gateway, params)
+        answer = await self._require_sender().send("POST", url, headers=headers, content=content)
+        self._check(gateway, answer)
+        return answer.content
 
     async def _actor_url(self, gateway: Gateway, target: Target, path: str) -> str:
         if isinstance(target, ById):

@@ -7,7 +7,7 @@ import contextlib
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.errors import StorageError
 from rivetkit_core.host.port import ActorAccess, ActorKey, Link, Target
-from rivetkit_core.wire.messages import ToClient, ToServer
+from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse, ToClient, ToServer
 
 
 class GatedAccess:
@@ -28,6 +28,12 @@ class GatedAccess:
     async def call(self, target: Target, action: str, args: bytes, *, params: bytes | None) -> bytes:
         await self._outbox.settled()
         return await self._access.call(target, action, args, params=params)
+
+    async def enqueue(
+        self, target: Target, queue: str, request: QueueSendRequest, *, params: bytes | None
+    ) -> QueueSendResponse:
+        await self._outbox.settled()
+        return await self._access.enqueue(target, queue, request, params=params)
 
     async def connect(self, target: Target, *, params: bytes | None) -> Link:
         await self._outbox.settled()

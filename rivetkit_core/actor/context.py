@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rivetkit_core.actor.abort import Abort, AbortSignal
 from rivetkit_core.actor.awake import KeepAwake, background
 from rivetkit_core.actor.connections import Connections
+from rivetkit_core.actor.queue import ActorQueue
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
@@ -54,6 +55,7 @@ class ActorContext:
         entropy: Entropy,
         access: ActorAccess,
         connections: Connections,
+        queue: ActorQueue,
         saver: Saver,
         observer: Callable[[], StateObserver | None],
         host: ActorHost,
@@ -67,6 +69,7 @@ class ActorContext:
         self.entropy = entropy
         self.access = access
         self.connections = connections
+        self.queue = queue
         self.input: bytes | None = None
         self.log = logging.LoggerAdapter(
             logging.getLogger("rivetkit.actor"),

@@ -1,4 +1,4 @@
-"""Accepted work of clients: connections and actions, from admission to an answer that may be seen.
+"""Accepted work of clients: connections, actions and messages, from admission to an answer that may be seen.
 
 Invariants
     Every accepted dispatch gets exactly one answer, and errors leave here as clients may see them.
@@ -7,18 +7,19 @@ Invariants
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from rivetkit_core.actor.connections import Connection, Connections, ConnectionSink
-from rivetkit_core.actor.factory import ActionSpec, ActorInstance
+from rivetkit_core.actor.context import ActorContext
+from rivetkit_core.actor.factory import ActionSpec, ActorFactory, ActorInstance
 from rivetkit_core.actor.gate import Gate
 from rivetkit_core.actor.outbox import Outbox
+from rivetkit_core.actor.queue_sends import accept_message
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
-from rivetkit_core.clock import Clock, within
-from rivetkit_core.config import ActorConfig
-from rivetkit_core.errors import RivetError, error
+from rivetkit_core.clock import within
+from rivetkit_core.errors import error
+from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
 
 _T = TypeVar("_T")
 
@@ -34,9 +35,8 @@ class Dispatch:
     def __init__(
         self,
         *,
-        config: ActorConfig,
-        clock: Clock,
-        actions: Mapping[str, ActionSpec],
+        factory: ActorFactory,
+        context: ActorContext,
         instance: Callable[[], ActorInstance],
         gate: Gate,
         work: WorkRegistry,
@@ -45,9 +45,8 @@ class Dispatch:
         touched: Callable[[], None],
         sleeping: Callable[[], bool],
     ) -> None:
-        self._config = config
-        self._clock = clock
-        self._actions = actions
+        self._factory = factory
+        self._context = context
         self._instance = instance
         self._gate = gate
         self._work = work
@@ -94,25 +93,28 @@ class Dispatch:
     async def call_detached(self, name: str, args: bytes, params: bytes | None) -> bytes:
         """``call`` in a task of this actor: cancelling the caller does not stop the action."""
         self._gate.admit(name)
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        return await self._work.detached(
+            WorkKind.ACTION,
+            lambda: self.call(name, args, params),
+            dropped=lambda: self._gate.stamped(error("actor.dropped_reply")),
+        )
 
-        def fail(failure: RivetError) -> None:
-            if not answer.done():
-                answer.set_exception(failure)
-                answer.exception()  # the caller may be gone
+    async def enqueue(self, name: str, request: QueueSendRequest, params: bytes | None) -> QueueSendResponse:
+        """Send a client's message, over a connection of its own, and wait for its reply if it says so (7.8).
 
-        async def run() -> None:
+        Raises:
+            RivetError: As a client may see it.
+        """
+        with self._gate.accept("dispatch_queue_send"):
+            conn = await self._open(params, None)
             try:
-                output = await self.call(name, args, params)
-            except RivetError as failure:
-                fail(failure)
-            else:
-                if not answer.done():
-                    answer.set_result(output)
-
-        task = self._work.spawn(WorkKind.ACTION, run())
-        task.add_done_callback(lambda _: fail(self._gate.stamped(error("actor.dropped_reply"))))
-        return await answer
+                sending = accept_message(self._factory, self._instance(), self._context, conn, name, request)
+                answer = await self._shown(sending)
+                self._touched()
+                await self._outbox.settled()
+                return answer
+            finally:
+                self._connections.remove(conn)
 
     async def _open(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
         conn = await self._shown(self._connections.open(params, sink))
@@ -125,7 +127,7 @@ class Dispatch:
         return conn
 
     async def _act(self, name: str, args: bytes, conn: Connection) -> bytes:
-        spec = self._actions.get(name)
+        spec = self._factory.actions.get(name)
         if spec is None:
             raise error("actor.action_not_found", name=name)
         if spec.durability is None:
@@ -151,9 +153,9 @@ class Dispatch:
             raise
 
     async def _budgeted(self, name: str, args: bytes, conn: Connection, spec: ActionSpec) -> bytes:
-        budget = self._config.action_timeout if spec.timeout is None else spec.timeout
+        budget = self._factory.config.action_timeout if spec.timeout is None else spec.timeout
         work = self._instance().run_action(name, args, conn)
-        return await within(self._clock, budget, work, lambda: error("actor.action_timed_out"))
+        return await within(self._context.clock, budget, work, lambda: error("actor.action_timed_out"))
 
     def _refuse_socket(self) -> None:
         if self._sleeping():

@@ -106,12 +106,60 @@ class ActorInstance(Protocol):
         """Run a declared action. ``args`` is a CBOR array; returns one CBOR item."""
         ...
 
+    async def admit_message(self, queue: str, body: bytes, conn: Connection) -> AdmittedMessage:
+        """Ask ``can_publish``, then validate a client's message.
+
+        Raises:
+            RivetError: ``auth.forbidden`` or ``actor.validation_error``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RetrySpec:
+    """How often a message is received in all, and the back-off between attempts, in seconds."""
+
+    attempts: int
+    first_delay: float
+    longest_delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSpec:
+    """What the core must know of a declared queue; one that opts in to nothing is plain.
+
+    Attributes:
+        delay: Seconds before a message may be received, unless its sender says otherwise.
+        retries: What becomes of messages that fail.
+        dead_letter: The queue that takes those that failed for the last time.
+        deduplicate: Seconds during which a message with a known key is not stored again.
+    """
+
+    delay: float | None = None
+    retries: RetrySpec | None = None
+    dead_letter: str | None = None
+    deduplicate: float | None = None
+
+    @property
+    def opted_in(self) -> bool:
+        """Whether records of this queue may carry more than plain ones."""
+        return self.delay is not None or self.retries is not None
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedMessage:
+    """A client's message as it is stored, with its deduplication key if its queue has them."""
+
+    body: bytes
+    key: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class ActorFactory:
-    """A registered actor: its wire name, options, action names and how to make an instance."""
+    """A registered actor: its wire name, options, actions, queues and how to make an instance."""
 
     name: str
     create: Callable[[ActorContext], ActorInstance]
     actions: Mapping[str, ActionSpec] = field(default_factory=dict[str, ActionSpec])
+    queues: Mapping[str, QueueSpec] = field(default_factory=dict[str, QueueSpec])
     config: ActorConfig = field(default_factory=ActorConfig)

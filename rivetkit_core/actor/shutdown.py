@@ -22,6 +22,7 @@ from rivetkit_core.actor.connections import Connections
 from rivetkit_core.actor.factory import ActorInstance
 from rivetkit_core.actor.lifecycle import StopKind
 from rivetkit_core.actor.outbox import Outbox
+from rivetkit_core.actor.queue import ActorQueue
 from rivetkit_core.actor.resources import Resources
 from rivetkit_core.actor.run import RunHandler
 from rivetkit_core.actor.saver import Saver
@@ -43,6 +44,7 @@ class Shutdown:
         work: WorkRegistry,
         run: RunHandler,
         connections: Connections,
+        queue: ActorQueue,
         resources: Resources,
         outbox: Outbox,
         saver: Saver,
@@ -55,6 +57,7 @@ class Shutdown:
         self._work = work
         self._run = run
         self._connections = connections
+        self._queue = queue
         self._resources = resources
         self._outbox = outbox
         self._saver = saver
@@ -79,6 +82,7 @@ class Shutdown:
         """
         self._run.cancel()
         self._work.close()
+        self._queue.drop_waiters()
         if not await self._join():
             await self._cancel_rest()
         await self._resources.close()
@@ -94,6 +98,7 @@ class Shutdown:
         """Cancel everything, without hooks and without saving. Safe at any time, more than once."""
         self._saver.abandon()
         self._work.close()
+        self._queue.drop_waiters()
         self._run.cancel()
         await self._cancel_rest()
         await self._resources.abandon()

@@ -23,6 +23,7 @@ from rivetkit_core.actor.gate import Gate
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle, StopKind
 from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
+from rivetkit_core.actor.queue import ActorQueue
 from rivetkit_core.actor.resources import Resources
 from rivetkit_core.actor.run import RunHandler
 from rivetkit_core.actor.saver import Saver
@@ -33,6 +34,7 @@ from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.host.port import ActorAccess, ActorHost, ActorStorage
+from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
 from rivetkit_core.wire.persisted import ActorRecord
 
 starting: contextvars.ContextVar[str | None] = contextvars.ContextVar("rivetkit_starting", default=None)
@@ -67,6 +69,7 @@ class ActorTask:
         self._run = self._make_run()
         self.sleep = self._make_sleep()
         self.work.on_quiet = self.sleep.touch
+        self._queue = self._make_queue(storage)
         self._resources = Resources(clock, timeout=config.create_vars_timeout)
         self.context = ActorContext(
             identity=identity,
@@ -75,6 +78,7 @@ class ActorTask:
             entropy=entropy,
             access=GatedAccess(access, self.outbox),
             connections=self.connections,
+            queue=self._queue,
             saver=self._saver,
             observer=lambda: self._observer,
             host=host,
@@ -82,6 +86,7 @@ class ActorTask:
             run=self._run,
             sleep=self.sleep,
         )
+        self.context.abort_signal.add_callback(self._queue.abort)
         self._startup = self._make_startup(storage)
         self._shutdown = self._make_shutdown()
         self._gate = Gate(
@@ -159,6 +164,10 @@ class ActorTask:
     async def call_detached(self, name: str, args: bytes, params: bytes | None) -> bytes:
         """See ``Dispatch.call_detached``."""
         return await self._dispatch.call_detached(name, args, params)
+
+    async def enqueue(self, name: str, request: QueueSendRequest, params: bytes | None) -> QueueSendResponse:
+        """See ``Dispatch.enqueue``."""
+        return await self._dispatch.enqueue(name, request, params)
 
     def _refusal(self) -> str | None:
         return "actor.destroying" if self.context.destroy_requested else REFUSALS.get(self.lifecycle)
@@ -284,6 +293,16 @@ class ActorTask:
             request=self._host.request_sleep,
         )
 
+    def _make_queue(self, storage: ActorStorage) -> ActorQueue:
+        return ActorQueue(
+            storage,
+            self._clock,
+            self.factory,
+            queue_wait=self.work.queue_wait,
+            touched=self._touched,
+            used=self.sleep.touch,
+        )
+
     def _make_startup(self, storage: ActorStorage) -> Startup:
         return Startup(
             config=self._config,
@@ -297,9 +316,8 @@ class ActorTask:
 
     def _make_dispatch(self) -> Dispatch:
         return Dispatch(
-            config=self._config,
-            clock=self._clock,
-            actions=self.factory.actions,
+            factory=self.factory,
+            context=self.context,
             instance=lambda: self._instance,
             gate=self._gate,
             work=self.work,
@@ -316,6 +334,7 @@ class ActorTask:
             work=self.work,
             run=self._run,
             connections=self.connections,
+            queue=self._queue,
             resources=self._resources,
             outbox=self.outbox,
             saver=self._saver,

@@ -11,11 +11,14 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from collections.abc import Callable, Collection, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import Context
+from typing import TypeVar
 
-from rivetkit_core.errors import error
+from rivetkit_core.errors import RivetError, error
+
+T = TypeVar("T")
 
 log = logging.getLogger("rivetkit.actor")
 
@@ -104,6 +107,35 @@ class WorkRegistry:
         self._blocking += kind.blocks_sleep
         task.add_done_callback(self._finished)
         return task
+
+    async def detached(
+        self, kind: WorkKind, work: Callable[[], Awaitable[T]], dropped: Callable[[], RivetError]
+    ) -> T:
+        """Run ``work`` as a task of this actor and return its result; cancelling the caller does not stop it.
+
+        Raises:
+            RivetError: ``actor.stopping`` when teardown began; what the work raises; what ``dropped`` makes
+                if it ended without an answer.
+        """
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def fail(failure: RivetError) -> None:
+            if not answer.done():
+                answer.set_exception(failure)
+                answer.exception()  # the caller may be gone
+
+        async def run() -> None:
+            try:
+                output = await work()
+            except RivetError as failure:
+                fail(failure)
+            else:
+                if not answer.done():
+                    answer.set_result(output)
+
+        task = self.spawn(kind, run())
+        task.add_done_callback(lambda _: fail(dropped()))
+        return await answer
 
     def region(self, kind: WorkKind = WorkKind.ACTION) -> Region:
         """Count the current task as work of this actor, so that shutdown waits for it or cancels it."""

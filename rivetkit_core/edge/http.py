@@ -1,4 +1,4 @@
-"""HTTP routes of one actor: actions, health and metadata (client-protocol 3).
+"""HTTP routes of one actor: actions, queues, health and metadata (client-protocol 3).
 
 Requests come with the gateway's prefix removed and their body read; answers go back whole. The caller
 adds what belongs to the way there: CORS, ray ids, tokens.
@@ -124,6 +124,9 @@ async def _route(actor: ActorTask, request: HttpRequest, codec: Codec) -> HttpRe
         case ["", "action", name] if name:
             _require_method(request, "POST")
             return await _action(actor, _decode_name(name), request, codec)
+        case ["", "queue", name] if name:
+            _require_method(request, "POST")
+            return await _queue_send(actor, _decode_name(name), request, codec)
         case ["", "health"]:
             _require_method(request, "GET")
             return HttpResponse(200, "text/plain; charset=utf-8", b"ok")
@@ -154,13 +157,28 @@ async def _action(actor: ActorTask, name: str, request: HttpRequest, codec: Code
     return HttpResponse(200, content_type(codec.encoding), body)
 
 
+async def _queue_send(actor: ActorTask, name: str, request: HttpRequest, codec: Codec) -> HttpResponse:
+    config = actor.factory.config
+    if len(request.body) > config.max_incoming_message_size:
+        raise error("message.incoming_too_long")
+    try:
+        message = codec.decode_queue_request(request.body)
+    except ProtocolError as failure:
+        raise error("request.invalid", reason=failure.reason) from None
+    answer = await actor.enqueue(name, message, header_params(request.headers))
+    body = codec.encode_queue_response(answer)
+    if len(body) > config.max_outgoing_message_size:
+        raise error("message.outgoing_too_long")
+    return HttpResponse(200, content_type(codec.encoding), body)
+
+
 def _decode_name(segment: str) -> str:
     if _BROKEN_ESCAPE.search(segment):
-        raise error("request.invalid", reason="the action name has a broken percent escape")
+        raise error("request.invalid", reason="the name has a broken percent escape")
     try:
         return unquote_to_bytes(segment).decode("utf-8")
     except UnicodeDecodeError:
-        raise error("request.invalid", reason="the action name is not UTF-8") from None
+        raise error("request.invalid", reason="the name is not UTF-8") from None
 
 
 def _require_method(request: HttpRequest, method: str) -> None:

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorKey, ById, LinkClosed, Target
-from rivetkit_core.wire.messages import ActionRequest, ActionResponse, Init, ToClient, ToServer
+from rivetkit_core.wire.messages import (
+    ActionRequest,
+    ActionResponse,
+    Init,
+    QueueSendRequest,
+    QueueSendResponse,
+    ToClient,
+    ToServer,
+)
 
 
 class ScriptedLink:
@@ -83,6 +91,16 @@ class ScriptedCall:
     params: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class ScriptedSend:
+    """One message to a queue as the transport saw it."""
+
+    target: Target
+    queue: str
+    request: QueueSendRequest
+    params: bytes | None
+
+
 class ScriptedAccess:
     """Opens ``ScriptedLink``s and answers calls from a list. Without a script connecting succeeds.
 
@@ -90,6 +108,7 @@ class ScriptedAccess:
         links: Every link it opened, oldest first.
         attempts: How often connecting was tried.
         calls: The stateless calls.
+        sends: The messages to queues.
         closed: Whether ``aclose`` was called.
     """
 
@@ -97,9 +116,11 @@ class ScriptedAccess:
         self.links: list[ScriptedLink] = []
         self.attempts = 0
         self.calls: list[ScriptedCall] = []
+        self.sends: list[ScriptedSend] = []
         self.closed = False
         self._openings: deque[RivetError | tuple[ToClient, ...]] = deque()
         self._answers: deque[RivetError | bytes] = deque()
+        self._replies: deque[RivetError | QueueSendResponse] = deque()
 
     @property
     def link(self) -> ScriptedLink:
@@ -113,6 +134,10 @@ class ScriptedAccess:
     def next_call(self, *outcomes: RivetError | bytes) -> None:
         """What the next calls end in; one without an answer waits for ever."""
         self._answers.extend(outcomes)
+
+    def next_send(self, *outcomes: RivetError | QueueSendResponse) -> None:
+        """What the next messages end in; one without an answer is completed without a response."""
+        self._replies.extend(outcomes)
 
     async def resolve(self, target: Target) -> str:
         await asyncio.sleep(0)
@@ -128,6 +153,18 @@ class ScriptedAccess:
         if not self._answers:
             await asyncio.Event().wait()
         outcome = self._answers.popleft()
+        if isinstance(outcome, RivetError):
+            raise outcome
+        return outcome
+
+    async def enqueue(
+        self, target: Target, queue: str, request: QueueSendRequest, *, params: bytes | None
+    ) -> QueueSendResponse:
+        self.sends.append(ScriptedSend(target, queue, request, params))
+        await asyncio.sleep(0)
+        if not self._replies:
+            return QueueSendResponse("completed")
+        outcome = self._replies.popleft()
         if isinstance(outcome, RivetError):
             raise outcome
         return outcome

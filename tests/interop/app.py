@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import BaseModel
 
-from rivetkit import ActionGroup, Actor, Conn, Event, RivetError, UserError, action, actor, create_state
+from rivetkit import (
+    ActionGroup,
+    Actor,
+    Conn,
+    Event,
+    Queue,
+    QueueRef,
+    RivetError,
+    UserError,
+    action,
+    actor,
+    create_state,
+)
 from rivetkit_core.errors import error
 
 
@@ -233,4 +246,33 @@ class Relay(Actor):
             return list(await anext(events))
 
 
-ACTORS = (Echo, Counter, Room, Relay)
+class Task(BaseModel):
+    text: str
+    data: object = None
+
+
+@actor(name="worker", max_queue_size=3)
+class Worker(Actor):
+    """Receives when told to."""
+
+    tasks = Queue[Task, object]()
+    notes = Queue[object]()
+    guarded = Queue[object]()
+
+    async def can_publish(self, queue: QueueRef[Any, Any, Any]) -> bool:
+        return queue != Worker.guarded
+
+    @action
+    async def work(self) -> str:
+        """Complete the oldest task with what it carried."""
+        job = await self.tasks.next(timeout=5.0)
+        assert job is not None
+        await job.complete(job.body.data)
+        return job.body.text
+
+    @action
+    async def drain(self) -> list[object]:
+        return [job.body for job in await self.notes.try_next_batch(10)]
+
+
+ACTORS = (Echo, Counter, Room, Relay, Worker)

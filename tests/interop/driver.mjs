@@ -81,6 +81,10 @@ async function fetchThrough(request) {
 const operations = {
   call: async (request) =>
     pack(await handleOf(request).action({ name: request.action, args: request.args.map(unpack) })),
+  send: async (request) => {
+    const { queue, body, wait, patience } = request;
+    return pack(await handleOf(request).send(queue, unpack(body), wait ? { wait, timeout: patience } : undefined));
+  },
   resolve: (request) => handleOf(request).resolve(),
   gatewayUrl: (request) => handleOf(request).getGatewayUrl(),
   create: async (request) => {

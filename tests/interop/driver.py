@@ -150,6 +150,15 @@ class TypescriptHandle:
         fields: Message = {**self._fields, "action": action, "args": packed}
         return unpack(await self._client.request("call", timeout=timeout, **fields))
 
+    async def send(self, queue: str, body: object) -> object:
+        """Send a message to a queue."""
+        return unpack(await self._client.request("send", **self._fields, queue=queue, body=pack(body)))
+
+    async def send_and_wait(self, queue: str, body: object, *, timeout: int) -> object:
+        """Send a message and wait for its completion, so many milliseconds; the whole answer."""
+        fields: Message = {**self._fields, "queue": queue, "body": pack(body), "wait": True}
+        return unpack(await self._client.request("send", **fields, patience=timeout))
+
     async def resolve(self) -> str:
         """The id of the actor."""
         return cast("str", await self._client.request("resolve", **self._fields))

@@ -13,7 +13,7 @@ from types import ModuleType
 import httpx
 import pytest
 
-from rivetkit import Actor, Client, Registry, UserError
+from rivetkit import Actor, Client, Forbidden, Registry, UserError
 from rivetkit_core.testing import FakeClock
 
 SNIPPETS = Path(__file__).resolve().parents[2] / "docs" / "snippets"
@@ -66,6 +66,50 @@ async def test_listening_prints_what_was_posted(capsys: pytest.CaptureFixture[st
         while not capsys.readouterr().out.startswith("Ada live"):
             await asyncio.wait([listening], timeout=0.01)
         listening.cancel()
+
+
+async def test_an_order_gets_its_receipt() -> None:
+    orders, clients = import_module("order_queue"), import_module("order_client")
+    registry = in_memory(orders)
+    async with registry.lifespan():
+        shop = registry.client.get_or_create(orders.Shop, "main-street")
+        ordering = asyncio.create_task(clients.order(registry.client))
+        while not await shop.call(orders.Shop.serve):
+            await asyncio.wait([ordering], timeout=0.01)
+        assert await ordering == orders.Receipt(order_id="o-1", total=9.5)
+        assert await shop.call(orders.Shop.visitors) == ["Ada"]
+
+
+async def test_a_desk_takes_from_both_queues_in_order() -> None:
+    desks = import_module("several_queues")
+    registry = in_memory(desks)
+    async with registry.lifespan():
+        desk = registry.client.get_or_create(desks.Desk, "a")
+        await desk.send(desks.Desk.letters, "hi")
+        await desk.send(desks.Desk.parcels, 7)
+        assert [await desk.call(desks.Desk.next_item) for _ in range(2)] == ["letter hi", "parcel 7"]
+
+
+async def test_a_kitchen_takes_orders_from_waiters_only() -> None:
+    kitchens = import_module("guarded_queue")
+    registry = in_memory(kitchens)
+    async with registry.lifespan():
+        client = registry.client
+        await client.get_or_create(kitchens.Kitchen, params="waiter").send(kitchens.Kitchen.orders, "soup")
+        await client.get_or_create(kitchens.Kitchen).send(kitchens.Kitchen.complaints, "cold")
+        with pytest.raises(Forbidden):
+            await client.get_or_create(kitchens.Kitchen).send(kitchens.Kitchen.orders, "soup")
+
+
+async def test_a_payment_that_failed_can_be_tried_again() -> None:
+    billings = import_module("retries")
+    registry = in_memory(billings)
+    async with registry.lifespan():
+        billing = registry.client.get_or_create(billings.Billing, "a")
+        await billing.send(billings.Billing.payments, billings.Payment(id="bad", amount=0))
+        await billing.send(billings.Billing.payments, billings.Payment(id="good", amount=1))
+        await billing.call(billings.Billing.charge)
+        assert await billing.call(billings.Billing.try_failed_again) == 0
 
 
 async def test_an_announcer_reaches_every_room() -> None:

@@ -9,6 +9,7 @@ from rivetkit_core.edge.connect import Session
 from rivetkit_core.edge.local import LocalChannel, LocalLink, LocalPipe
 from rivetkit_core.errors import error
 from rivetkit_core.host.port import ActorKey, Link, Target
+from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
 
 if TYPE_CHECKING:
     from rivetkit_core.host.embedded.host import EmbeddedHost
@@ -35,6 +36,18 @@ class LocalAccess:
         if len(output) > config.max_outgoing_message_size:
             raise error("message.outgoing_too_long")
         return output
+
+    async def enqueue(
+        self, target: Target, queue: str, request: QueueSendRequest, *, params: bytes | None
+    ) -> QueueSendResponse:
+        actor = await self._host.reach(target)
+        config = actor.factory.config
+        if len(request.body) > config.max_incoming_message_size:
+            raise error("message.incoming_too_long")
+        answer = await actor.enqueue(queue, request, params)
+        if answer.response is not None and len(answer.response) > config.max_outgoing_message_size:
+            raise error("message.outgoing_too_long")
+        return answer
 
     async def connect(self, target: Target, *, params: bytes | None) -> Link:
         actor = await self._host.reach(target, lasting=True)

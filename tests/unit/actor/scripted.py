@@ -10,7 +10,7 @@ from typing import cast
 
 from rivetkit_core.actor.connections import Connection, OutgoingEvent
 from rivetkit_core.actor.context import ActorContext, ActorIdentity
-from rivetkit_core.actor.factory import ActionSpec, ActorFactory
+from rivetkit_core.actor.factory import ActionSpec, ActorFactory, AdmittedMessage, QueueSpec
 from rivetkit_core.actor.resources import Resource
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.config import ActorConfig
@@ -19,6 +19,7 @@ from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorKey, Link, Target
 from rivetkit_core.testing import FakeClock, MemoryStore
 from rivetkit_core.wire import cbor
+from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
 
 Hook = Callable[["Scripted"], Awaitable[None]]
@@ -34,6 +35,7 @@ class Script:
     specs: Mapping[str, ActionSpec] = field(default_factory=dict[str, ActionSpec])
     hooks: Mapping[str, Hook] = field(default_factory=dict[str, Hook])
     conn_hooks: Mapping[str, ConnHook] = field(default_factory=dict[str, ConnHook])
+    queues: Mapping[str, QueueSpec] = field(default_factory=dict[str, QueueSpec])
     config: ActorConfig = field(default_factory=ActorConfig)
     resources: Mapping[str, Callable[[Scripted], AbstractAsyncContextManager[object]]] = field(
         default_factory=dict[str, "Callable[[Scripted], AbstractAsyncContextManager[object]]"]
@@ -128,6 +130,10 @@ class Scripted:
         handler = self.script.actions[name]
         return cbor.encode(await handler(self, cast("list[object]", cbor.decode(args))))
 
+    async def admit_message(self, queue: str, body: bytes, conn: Connection) -> AdmittedMessage:
+        await self._conn_hook("admit_message", conn)
+        return AdmittedMessage(body)
+
     async def _hook(self, name: str) -> None:
         self.log.append(name)
         if name in self.script.hooks:
@@ -149,6 +155,11 @@ class NoAccess:
         raise error("actor.not_found")
 
     async def call(self, target: Target, action: str, args: bytes, *, params: bytes | None) -> bytes:
+        raise error("actor.not_found")
+
+    async def enqueue(
+        self, target: Target, queue: str, request: QueueSendRequest, *, params: bytes | None
+    ) -> QueueSendResponse:
         raise error("actor.not_found")
 
     async def connect(self, target: Target, *, params: bytes | None) -> Link:
@@ -216,7 +227,13 @@ class World:
             return self.instance
 
         names = {name: self.script.specs.get(name, ActionSpec()) for name in self.script.actions}
-        factory = ActorFactory(name="scripted", create=create, actions=names, config=self.script.config)
+        factory = ActorFactory(
+            name="scripted",
+            create=create,
+            actions=names,
+            queues=self.script.queues,
+            config=self.script.config,
+        )
         return ActorTask(
             factory,
             ActorIdentity(self.ACTOR_ID, "scripted", ("a", "b/c"), self.generation),

@@ -94,5 +94,5 @@ def test_a_stateless_stub_has_no_stream() -> None:
 
 @pytest.mark.parametrize("name", ["state", "helper", "on_wake", "ctx", "nope", "group"])
 def test_a_stub_shows_actions_and_events_only(name: str) -> None:
-    with pytest.raises(AttributeError, match=f"SharedStub has no action or event '{name}'"):
+    with pytest.raises(AttributeError, match=f"SharedStub has no action, event or queue '{name}'"):
         getattr(SharedStub(Echo()), name)

@@ -1,0 +1,47 @@
+"""What a queue can opt in to beyond the plain guarantees: retries and deduplication."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic
+
+from typing_extensions import TypeVar
+
+B = TypeVar("B")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Try a message again after a failure, with growing delays.
+
+    Attributes:
+        attempts: How often it is received in all.
+        delay: Seconds before the second attempt; doubled before each further one.
+        max_delay: The longest of these delays.
+    """
+
+    attempts: int = 5
+    delay: float = 1.0
+    max_delay: float = 300.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.delay < 0 or self.max_delay < self.delay:
+            raise ValueError(f"{self}: attempts is at least 1, delay at least 0, max_delay at least delay")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deduplicate(Generic[B]):
+    """Store only the first of several messages with the same key.
+
+    Attributes:
+        by: Makes the key of a message.
+        window: Seconds during which a key is remembered, whatever became of the message.
+    """
+
+    by: Callable[[B], str]
+    window: float = 3600.0
+
+    def __post_init__(self) -> None:
+        if self.window <= 0:
+            raise ValueError(f"the window of a deduplication is above 0 seconds, not {self.window}")
