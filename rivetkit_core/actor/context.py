@@ -19,6 +19,7 @@ from rivetkit_core.wire import actor_key
 if TYPE_CHECKING:
     from rivetkit_core.actor.observer import StateObserver
     from rivetkit_core.actor.saver import Saver
+    from rivetkit_core.actor.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,12 @@ class ActorIdentity:
     def specifier(self) -> ActorSpecifier:
         return ActorSpecifier(self.actor_id, self.generation, actor_key.display(self.key))
 
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger that carries the actor's name, key and id."""
+        fields = {"actor_id": self.actor_id, "actor_name": self.name, "actor_key": list(self.key)}
+        return logging.LoggerAdapter(logging.getLogger("rivetkit.actor"), fields)
+
 
 class ActorContext:
     """Handed to ``ActorFactory.create``; valid for one generation."""
@@ -49,6 +56,7 @@ class ActorContext:
         access: ActorAccess,
         connections: Connections,
         saver: Saver,
+        schedule: Schedule,
         observer: Callable[[], StateObserver | None],
         request_destroy: Callable[[], None],
     ) -> None:
@@ -58,11 +66,9 @@ class ActorContext:
         self.entropy = entropy
         self.access = access
         self.connections = connections
+        self.schedule = schedule
         self.input: bytes | None = None
-        self.log = logging.LoggerAdapter(
-            logging.getLogger("rivetkit.actor"),
-            {"actor_id": identity.actor_id, "actor_name": identity.name, "actor_key": list(identity.key)},
-        )
+        self.log = identity.log
         self._saver = saver
         self._observer = observer
         self._request_destroy = request_destroy

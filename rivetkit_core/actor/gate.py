@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
+from typing import TypeVar
 
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.outbox import Durability
 from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.errors import RivetError, StorageError, error, find, is_public, masked, rebuild
+
+T = TypeVar("T")
 
 
 class Gate:
@@ -71,8 +74,19 @@ class Gate:
             if task.cancelling() > cancelled_before:
                 return failure
             # Nobody cancelled this task: user code awaited something that was cancelled.
-            return self._explain(operation, failure)
-        return self._explain(operation, failure) if isinstance(failure, Exception) else failure
+            return self.explain(operation, failure)
+        return self.explain(operation, failure) if isinstance(failure, Exception) else failure
+
+    async def translated(self, operation: str, work: Awaitable[T]) -> T:
+        """Await work that was admitted earlier, so that nothing refuses it now.
+
+        Raises:
+            RivetError: As a client may see it.
+        """
+        try:
+            return await work
+        except Exception as failure:
+            raise self.explain(operation, failure) from failure
 
     def admit(self, operation: str) -> None:
         """Refuse work that must not start now.
@@ -89,7 +103,8 @@ class Gate:
             )
             raise self.stamped(full)
 
-    def _explain(self, operation: str, failure: BaseException) -> RivetError:
+    def explain(self, operation: str, failure: BaseException) -> RivetError:
+        """What clients may see of a failure; the log has the rest."""
         known = find(failure)
         if known is None or not is_public(known.group, known.code):
             self._log.error("%s failed", operation, exc_info=failure)

@@ -17,22 +17,26 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from rivetkit_core.actor.access import GatedAccess
+from rivetkit_core.actor.alarm import SetAlarm, no_alarm
 from rivetkit_core.actor.budget import bounded
 from rivetkit_core.actor.connections import Connection, Connections, ConnectionSink
 from rivetkit_core.actor.context import ActorContext, ActorIdentity
+from rivetkit_core.actor.detached import detached
 from rivetkit_core.actor.factory import ActionSpec, ActorFactory, ActorInstance
 from rivetkit_core.actor.gate import Gate
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle, StopKind
 from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.saver import Saver
-from rivetkit_core.actor.work import WorkKind, WorkRegistry
+from rivetkit_core.actor.schedule import Schedule
+from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.clock import Clock, within
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.errors import RivetError, error
+from rivetkit_core.errors import error
 from rivetkit_core.host.port import ActorAccess, ActorStorage
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
 
@@ -57,6 +61,7 @@ class ActorTask:
         clock: Clock,
         entropy: Entropy,
         request_destroy: Callable[[], None],
+        set_alarm: SetAlarm = no_alarm,
         expose_errors: bool = False,
     ) -> None:
         self.factory = factory
@@ -84,6 +89,8 @@ class ActorTask:
             outbox=self.outbox,
             touched=self._touched,
         )
+        self._gate = self._make_gate(expose_errors)
+        self.schedule = self._make_schedule(storage, entropy, set_alarm)
         self.context = ActorContext(
             identity=identity,
             config=config,
@@ -92,16 +99,9 @@ class ActorTask:
             access=GatedAccess(access, self.outbox),
             connections=self.connections,
             saver=self._saver,
+            schedule=self.schedule,
             observer=lambda: self._observer,
             request_destroy=request_destroy,
-        )
-        self._gate = Gate(
-            identity=identity,
-            capacity=config.dispatch_inbox_capacity,
-            work=self.work,
-            log=self.context.log,
-            refusal=self._refusal,
-            expose_errors=expose_errors,
         )
         self._observer: StateObserver | None = None
         self._instance: ActorInstance = factory.create(self.context)
@@ -138,6 +138,7 @@ class ActorTask:
         record = stored if stored is not None else await self._load(input)
         self._saver.adopt(record)
         self.context.input = record.input
+        await self.schedule.load(record)
         if record.has_initialized:
             await self._restore(record)
         else:
@@ -149,12 +150,11 @@ class ActorTask:
         if not record.has_initialized:
             await self._saver.request_and_wait()  # hooks after creation may have changed state
         self._touched()
+        await self.schedule.begin()
 
     async def _load(self, input: bytes | None) -> ActorRecord:
         stored = (await self._storage.load([ACTOR_KEY])).get(ACTOR_KEY)
-        if stored is None:
-            return ActorRecord(input=input, has_initialized=False, state=b"")
-        return decode_actor(stored)
+        return ActorRecord(input=input) if stored is None else decode_actor(stored)
 
     async def _create(self, record: ActorRecord) -> None:
         instance, config = self._instance, self._config
@@ -217,25 +217,8 @@ class ActorTask:
     async def call_detached(self, name: str, args: bytes, params: bytes | None) -> bytes:
         """``call`` in a task of this actor: cancelling the caller does not stop the action."""
         self._gate.admit(name)
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-        def fail(failure: RivetError) -> None:
-            if not answer.done():
-                answer.set_exception(failure)
-                answer.exception()  # the caller may be gone
-
-        async def run() -> None:
-            try:
-                output = await self.call(name, args, params)
-            except RivetError as failure:
-                fail(failure)
-            else:
-                if not answer.done():
-                    answer.set_result(output)
-
-        task = self.work.spawn(WorkKind.ACTION, run())
-        task.add_done_callback(lambda _: fail(self._gate.stamped(error("actor.dropped_reply"))))
-        return await answer
+        call = self.call(name, args, params)
+        return await detached(self.work, call, lambda: self._gate.stamped(error("actor.dropped_reply")))
 
     async def _open(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
         conn = await self._shown(self.connections.open(params, sink))
@@ -247,7 +230,7 @@ class ActorTask:
                 raise
         return conn
 
-    async def _run(self, name: str, args: bytes, conn: Connection) -> bytes:
+    async def _run(self, name: str, args: bytes, conn: Connection | None) -> bytes:
         spec = self.factory.actions.get(name)
         if spec is None:
             raise error("actor.action_not_found", name=name)
@@ -256,7 +239,7 @@ class ActorTask:
         with self.outbox.durability(spec.durability == "strict"):
             return await self._finished(name, args, conn, spec)
 
-    async def _finished(self, name: str, args: bytes, conn: Connection, spec: ActionSpec) -> bytes:
+    async def _finished(self, name: str, args: bytes, conn: Connection | None, spec: ActionSpec) -> bytes:
         try:
             output = await self._shown(self._budgeted(name, args, conn, spec))
         finally:
@@ -273,17 +256,15 @@ class ActorTask:
             await self.outbox.settled()
             raise
 
-    async def _budgeted(self, name: str, args: bytes, conn: Connection, spec: ActionSpec) -> bytes:
+    async def _budgeted(self, name: str, args: bytes, conn: Connection | None, spec: ActionSpec) -> bytes:
         budget = self._config.action_timeout if spec.timeout is None else spec.timeout
-        work = self._instance.run_action(name, args, conn)
-        return await within(self._clock, budget, work, lambda: error("actor.action_timed_out"))
+        running = self._instance.run_action(name, args, conn)
+        return await within(self._clock, budget, running, lambda: error("actor.action_timed_out"))
 
     def _refusal(self) -> str | None:
         if self.context.destroy_requested:
             return "actor.destroying"
         return None if self.lifecycle is Lifecycle.STARTED else REFUSALS[self.lifecycle]
-
-    # --- stop -----------------------------------------------------------------------------------
 
     async def stop(self, kind: StopKind) -> None:
         """Finish accepted work within the grace period, save, and release everything (5.4 to 5.6).
@@ -293,6 +274,7 @@ class ActorTask:
         """
         destroying = kind is StopKind.DESTROY
         self.context.destroy_requested = self.context.destroy_requested or destroying
+        self.schedule.suspend()
         self.lifecycle = Lifecycle.DESTROY_GRACE if destroying else Lifecycle.SLEEP_GRACE
         self.context.abort()
         try:
@@ -325,6 +307,7 @@ class ActorTask:
     async def _end_at_once(self) -> None:
         self.lifecycle = Lifecycle.TERMINATED
         self.context.abort()
+        self.schedule.abandon()
         self._saver.abandon()
         self.work.close()
         self.work.cancel_all()
@@ -350,8 +333,8 @@ class ActorTask:
             self._saver.abandon()
         else:
             await self._saver.finish()
-        lost = self.outbox.discard()
-        if lost:
+        await self.schedule.finish(destroying=destroying)
+        if lost := self.outbox.discard():
             self.context.log.warning("%d outgoing messages were dropped: their state was not stored", lost)
 
     async def _join_cancelled(self) -> None:
@@ -360,8 +343,6 @@ class ActorTask:
                 await self.work.wait_idle()
         except TimeoutError:
             self.context.log.error("work ignored its cancellation and was left behind")
-
-    # --- shared ---------------------------------------------------------------------------------
 
     def _capture(self) -> bytes:
         return self._instance.encode_state() if self._instance.has_state else b""
@@ -383,3 +364,27 @@ class ActorTask:
     def _reset_observer(self) -> None:
         if self._observer is not None:
             self._observer.reset()
+
+    def _make_gate(self, expose_errors: bool) -> Gate:
+        return Gate(
+            identity=self.identity,
+            capacity=self._config.dispatch_inbox_capacity,
+            work=self.work,
+            log=self.identity.log,
+            refusal=self._refusal,
+            expose_errors=expose_errors,
+        )
+
+    def _make_schedule(self, storage: ActorStorage, entropy: Entropy, set_alarm: SetAlarm) -> Schedule:
+        return Schedule(
+            storage=storage,
+            saver=self._saver,
+            clock=self._clock,
+            entropy=entropy,
+            work=self.work,
+            factory=self.factory,
+            set_alarm=set_alarm,
+            gate=self._gate,
+            run=partial(self._run, conn=None),
+            log=self.identity.log,
+        )

@@ -26,6 +26,7 @@ class WorkKind(enum.Enum):
     STATE_CHANGE = "on_state_change"
     CONNECT = "connect"
     DISCONNECT = "disconnect_callback"
+    INTERNAL = "internal_keep_awake"
 
 
 class WorkRegistry:

@@ -1,0 +1,184 @@
+"""What an actor has planned: the way in for its code, and for the life of its generation (actor-runtime 8).
+
+    oneshots    due once, in the snapshot
+    firing      timer, claim, dispatch
+    alarm       what the host is told, so that a sleeping actor is woken
+
+Invariants
+    Every change goes through ``_change``: stored, then the timer and the alarm follow it.
+    Storage never holds more schedules than ``max_schedules`` because of this generation.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from rivetkit_core.actor.alarm import Alarm, SetAlarm
+from rivetkit_core.actor.batch import Batch
+from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.firing import Firing, ScheduledFire, current_fire
+from rivetkit_core.actor.gate import Gate
+from rivetkit_core.actor.oneshots import OneShots
+from rivetkit_core.actor.saver import Saver
+from rivetkit_core.actor.work import WorkRegistry
+from rivetkit_core.clock import Clock, time_ms
+from rivetkit_core.entropy import Entropy, new_uuid
+from rivetkit_core.errors import error
+from rivetkit_core.host.port import ActorStorage
+from rivetkit_core.wire.cbor import EMPTY_ARRAY
+from rivetkit_core.wire.persisted import LAST_ALARM_KEY, ActorRecord, ScheduleEvent
+
+
+class Schedule:
+    """The schedules of one generation. Times are milliseconds since the Unix epoch.
+
+    ``run`` runs an action without a connection.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage: ActorStorage,
+        saver: Saver,
+        clock: Clock,
+        entropy: Entropy,
+        work: WorkRegistry,
+        factory: ActorFactory,
+        set_alarm: SetAlarm,
+        gate: Gate,
+        run: Callable[[str, bytes], Awaitable[object]],
+        log: logging.LoggerAdapter[logging.Logger],
+    ) -> None:
+        self._storage = storage
+        self._saver = saver
+        self._clock = clock
+        self._entropy = entropy
+        self._actions = factory.actions
+        self._maximum = factory.config.max_schedules
+        self._oneshots = OneShots(lambda: saver.saved.scheduled_events)
+        self._firing = Firing(
+            [self._oneshots],
+            clock=clock,
+            work=work,
+            commit=saver.commit,
+            run=lambda name, args: gate.translated(name, run(name, args)),
+            changed=self._sync,
+            log=log,
+        )
+        self._alarm = Alarm(storage=storage, set_alarm=set_alarm, next_at=self._firing.next_at, log=log)
+        self._awake = False
+
+    # --- one-shots ------------------------------------------------------------------------------
+
+    async def after(self, delay_ms: int, action: str, args: bytes = EMPTY_ARRAY) -> str:
+        """``at`` a number of milliseconds from now."""
+        return await self.at(time_ms(self._clock) + delay_ms, action, args)
+
+    async def at(self, timestamp: int, action: str, args: bytes = EMPTY_ARRAY) -> str:
+        """Run an action once at ``timestamp``, or at once if that is past. ``args`` is a CBOR array.
+
+        Returns:
+            The id. The event is durable, and fires at most once.
+
+        Raises:
+            RivetError: ``schedule.max_schedules_exceeded``, ``actor.action_not_found``.
+            StorageError: Nothing was scheduled.
+        """
+        self._require_action(action)
+        event = ScheduleEvent(
+            new_uuid(self._entropy), timestamp, action, None if args == EMPTY_ARRAY else args
+        )
+
+        def add(batch: Batch) -> None:
+            self._require_room(batch)
+            self._oneshots.add(batch, event)
+
+        await self._change(add)
+        return event.event_id
+
+    async def cancel(self, event_id: str) -> bool:
+        """Forget a pending one-shot; False if there is none by that id, for instance because it fired.
+
+        Raises:
+            StorageError: It is still pending.
+        """
+        removed = False
+
+        def remove(batch: Batch) -> None:
+            nonlocal removed
+            removed = self._oneshots.remove(batch, event_id)
+
+        await self._change(remove)
+        return removed
+
+    def get(self, event_id: str) -> ScheduleEvent | None:
+        """A pending one-shot."""
+        return self._oneshots.get(event_id)
+
+    def list(self) -> tuple[ScheduleEvent, ...]:
+        """Every pending one-shot, earliest first."""
+        return self._oneshots.all()
+
+    @property
+    def fire(self) -> ScheduledFire | None:
+        """What the running code was fired by; None for everything a caller caused."""
+        return current_fire.get()
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def load(self, record: ActorRecord) -> None:
+        """Before the startup hooks: read what was planned, and have the host wake us for what is to come.
+
+        Raises:
+            StorageError: It cannot be read.
+            ProtocolError: It is damaged.
+        """
+        if not record.has_initialized:
+            return
+        found = await self._storage.load([LAST_ALARM_KEY])
+        self._alarm.adopt(found.get(LAST_ALARM_KEY))
+        self._awake = True
+        await self._alarm.sync(after=time_ms(self._clock))
+
+    async def begin(self) -> None:
+        """After the startup hooks: fire what is overdue, then everything on time. Never raises."""
+        self._awake = True
+        await self._firing.begin()
+
+    def suspend(self) -> None:
+        """At the beginning of the end: claim nothing any more. Changes are still possible."""
+        self._firing.suspend()
+
+    async def finish(self, *, destroying: bool) -> None:
+        """At the very end: leave the host with the right alarm, or with none. Never raises."""
+        self._firing.suspend()
+        if destroying:
+            await self._alarm.clear()
+        else:
+            await self._alarm.sync()
+
+    def abandon(self) -> None:
+        """End without a word to host or storage."""
+        self._firing.suspend()
+        self._alarm.close()
+
+    # --- shared ---------------------------------------------------------------------------------
+
+    async def _change(self, prepare: Callable[[Batch], None]) -> None:
+        await self._saver.commit(prepare)
+        self._firing.rearm()
+        await self._sync()
+
+    async def _sync(self) -> None:
+        self._alarm.touch()
+        if self._awake:  # before, the alarm of a first start might outlive its failure
+            await self._alarm.sync()
+
+    def _require_action(self, action: str) -> None:
+        if action not in self._actions:
+            raise error("actor.action_not_found", name=action)
+
+    def _require_room(self, batch: Batch) -> None:
+        if len(batch.events) >= self._maximum:
+            raise error("schedule.max_schedules_exceeded", maximum=self._maximum)
