@@ -23,7 +23,7 @@ class Batch:
         self.events = events
         self.puts: dict[bytes, bytes] = {}
         self.deletes: dict[bytes, None] = {}
-        self._followers: list[Callable[[], None]] = []
+        self._followers: list[Callable[[], object]] = []
 
     @property
     def changes_events(self) -> bool:
@@ -41,7 +41,7 @@ class Batch:
         self.puts.pop(key, None)
         self.deletes[key] = None
 
-    def then(self, follow: Callable[[], None]) -> None:
+    def then(self, follow: Callable[[], object]) -> None:
         """Call it right after the batch was stored, before anybody prepares the next one."""
         self._followers.append(follow)
 

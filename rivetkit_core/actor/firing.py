@@ -204,4 +204,7 @@ class Firing:
         except RivetError as raised:
             failure = raised
             self._log.error("scheduled action %s failed: %s", claim.action, raised)
-        await claim.finish(failure)
+        try:
+            await claim.finish(failure)
+        except RivetError as lost:
+            self._log.error("how scheduled action %s ended could not be noted: %s", claim.action, lost)

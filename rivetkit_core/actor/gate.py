@@ -74,8 +74,8 @@ class Gate:
             if task.cancelling() > cancelled_before:
                 return failure
             # Nobody cancelled this task: user code awaited something that was cancelled.
-            return self.explain(operation, failure)
-        return self.explain(operation, failure) if isinstance(failure, Exception) else failure
+            return self._explain(operation, failure)
+        return self._explain(operation, failure) if isinstance(failure, Exception) else failure
 
     async def translated(self, operation: str, work: Awaitable[T]) -> T:
         """Await work that was admitted earlier, so that nothing refuses it now.
@@ -83,10 +83,16 @@ class Gate:
         Raises:
             RivetError: As a client may see it.
         """
+        task = asyncio.current_task()
+        assert task is not None
+        cancelled_before = task.cancelling()
         try:
             return await work
-        except Exception as failure:
-            raise self.explain(operation, failure) from failure
+        except BaseException as failure:
+            seen = self.translate(operation, failure, task, cancelled_before)
+            if seen is failure:
+                raise
+            raise seen from failure
 
     def admit(self, operation: str) -> None:
         """Refuse work that must not start now.
@@ -103,8 +109,7 @@ class Gate:
             )
             raise self.stamped(full)
 
-    def explain(self, operation: str, failure: BaseException) -> RivetError:
-        """What clients may see of a failure; the log has the rest."""
+    def _explain(self, operation: str, failure: BaseException) -> RivetError:
         known = find(failure)
         if known is None or not is_public(known.group, known.code):
             self._log.error("%s failed", operation, exc_info=failure)

@@ -1,6 +1,7 @@
 """What an actor has planned: the way in for its code, and for the life of its generation (actor-runtime 8).
 
     oneshots    due once, in the snapshot
+    jobs        due again and again; cron says when, history what became of it
     firing      timer, claim, dispatch
     alarm       what the host is told, so that a sleeping actor is woken
 
@@ -19,15 +20,24 @@ from rivetkit_core.actor.batch import Batch
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.firing import Firing, ScheduledFire, current_fire
 from rivetkit_core.actor.gate import Gate
-from rivetkit_core.actor.oneshots import OneShots
+from rivetkit_core.actor.jobs import Jobs, require_action
+from rivetkit_core.actor.oneshots import OneShots, Retries
+from rivetkit_core.actor.recurring import Recurring
 from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.clock import Clock, time_ms
-from rivetkit_core.entropy import Entropy, new_uuid
+from rivetkit_core.entropy import Entropy
 from rivetkit_core.errors import error
 from rivetkit_core.host.port import ActorStorage
 from rivetkit_core.wire.cbor import EMPTY_ARRAY
 from rivetkit_core.wire.persisted import LAST_ALARM_KEY, ActorRecord, ScheduleEvent
+from rivetkit_core.wire.schedule_records import SCHEDULE_INDEX_KEY
+
+_FAR = 8_640_000_000_000_000
+"""Milliseconds from the epoch to the last moment that every RivetKit runtime can name."""
+
+_DAY = 86_400.0
+_MARGIN = 1000
 
 
 class Schedule:
@@ -56,9 +66,21 @@ class Schedule:
         self._entropy = entropy
         self._actions = factory.actions
         self._maximum = factory.config.max_schedules
-        self._oneshots = OneShots(lambda: saver.saved.scheduled_events)
+        self._oneshots = OneShots(
+            stored=lambda: saver.saved.scheduled_events,
+            storage=storage,
+            clock=clock,
+            entropy=entropy,
+            commit=self._change,
+            patience=lambda action: _longest(factory, action),
+            log=log,
+        )
+        self._jobs = Jobs(storage=storage, clock=clock, commit=self._change, actions=factory.actions, log=log)
+        self.cron = Recurring(
+            self._jobs, commit=self._change, admit=self._require_room, actions=factory.actions
+        )
         self._firing = Firing(
-            [self._oneshots],
+            [self._oneshots, self._jobs],
             clock=clock,
             work=work,
             commit=saver.commit,
@@ -71,28 +93,35 @@ class Schedule:
 
     # --- one-shots ------------------------------------------------------------------------------
 
-    async def after(self, delay_ms: int, action: str, args: bytes = EMPTY_ARRAY) -> str:
+    async def after(
+        self, delay_ms: int, action: str, args: bytes = EMPTY_ARRAY, *, retries: Retries | None = None
+    ) -> str:
         """``at`` a number of milliseconds from now."""
-        return await self.at(time_ms(self._clock) + delay_ms, action, args)
+        return await self.at(time_ms(self._clock) + delay_ms, action, args, retries=retries)
 
-    async def at(self, timestamp: int, action: str, args: bytes = EMPTY_ARRAY) -> str:
+    async def at(
+        self, timestamp: int, action: str, args: bytes = EMPTY_ARRAY, *, retries: Retries | None = None
+    ) -> str:
         """Run an action once at ``timestamp``, or at once if that is past. ``args`` is a CBOR array.
 
         Returns:
-            The id. The event is durable, and fires at most once.
+            The id. The event is durable and fires at most once; with ``retries``, at least once.
 
         Raises:
-            RivetError: ``schedule.max_schedules_exceeded``, ``actor.action_not_found``.
+            RivetError: ``schedule.max_schedules_exceeded``, ``schedule.invalid_time`` for a time that cannot
+                be stored, ``actor.action_not_found``.
             StorageError: Nothing was scheduled.
         """
-        self._require_action(action)
-        event = ScheduleEvent(
-            new_uuid(self._entropy), timestamp, action, None if args == EMPTY_ARRAY else args
-        )
+        require_action(self._actions, action)
+        if not -_FAR <= timestamp < _FAR:
+            raise error("schedule.invalid_time", reason=f"{timestamp} ms is too far away")
+        if retries is not None:
+            retries.check()
+        event = self._oneshots.plan(timestamp, action, args, retries)
 
         def add(batch: Batch) -> None:
             self._require_room(batch)
-            self._oneshots.add(batch, event)
+            self._oneshots.add(batch, event, retries)
 
         await self._change(add)
         return event.event_id
@@ -136,8 +165,9 @@ class Schedule:
         """
         if not record.has_initialized:
             return
-        found = await self._storage.load([LAST_ALARM_KEY])
+        found = await self._storage.load([LAST_ALARM_KEY, SCHEDULE_INDEX_KEY])
         self._alarm.adopt(found.get(LAST_ALARM_KEY))
+        await self._jobs.load(found.get(SCHEDULE_INDEX_KEY))
         self._awake = True
         await self._alarm.sync(after=time_ms(self._clock))
 
@@ -175,10 +205,13 @@ class Schedule:
         if self._awake:  # before, the alarm of a first start might outlive its failure
             await self._alarm.sync()
 
-    def _require_action(self, action: str) -> None:
-        if action not in self._actions:
-            raise error("actor.action_not_found", name=action)
-
     def _require_room(self, batch: Batch) -> None:
-        if len(batch.events) >= self._maximum:
+        if len(batch.events) + self._jobs.count >= self._maximum:
             raise error("schedule.max_schedules_exceeded", maximum=self._maximum)
+
+
+def _longest(factory: ActorFactory, action: str) -> int:
+    """Milliseconds after which an action has ended, one way or another."""
+    spec = factory.actions.get(action)
+    timeout = None if spec is None else spec.timeout
+    return round(min(factory.config.action_timeout if timeout is None else timeout, _DAY) * 1000) + _MARGIN
