@@ -9,9 +9,11 @@ from rivetkit._authoring import InvalidActor
 from rivetkit._connection import Conn
 from rivetkit._context import Context
 from rivetkit._contract import Contract
+from rivetkit._cron import Cron, RecurringAction, ScheduledRun
 from rivetkit._event import Emitter, Event
 from rivetkit._references import ActionRef, EventRef, InitialRef, Input, Ref
 from rivetkit._registry import Registry
+from rivetkit._schedule import Retries, Schedule, ScheduledAction, ScheduledFire
 from rivetkit._state import Initial, create_state
 from rivetkit._stub import LiveStub, NotConnected, Stub, Subscription
 from rivetkit.client import (
@@ -54,6 +56,7 @@ __all__ = [
     "ConnectionStatus",
     "Context",
     "Contract",
+    "Cron",
     "Emitter",
     "Event",
     "EventRef",
@@ -66,9 +69,15 @@ __all__ = [
     "LiveStub",
     "NotConnected",
     "Overloaded",
+    "RecurringAction",
     "Ref",
     "Registry",
+    "Retries",
     "RivetError",
+    "Schedule",
+    "ScheduledAction",
+    "ScheduledFire",
+    "ScheduledRun",
     "ServeError",
     "StorageError",
     "Stub",

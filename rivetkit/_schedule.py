@@ -1,19 +1,19 @@
 """``self.ctx.schedule``: actions that run later, by the same references as calls.
 
-A thin typed view over the core's schedule: it turns seconds and datetimes into milliseconds, and
-validates arguments against the action when they are given, not when they are used.
+A thin typed view over the core's schedule. Arguments are validated against the action when they are given,
+not when they are used.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, cast
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
+from rivetkit._cron import Cron
+from rivetkit._planning import decoded_args, instant, milliseconds, plain_args, require_action, timestamp
 from rivetkit._references import ActionRef
-from rivetkit._validation import decode, encode
-from rivetkit_core.errors import error
+from rivetkit_core.actor.oneshots import Retries as CoreRetries
 
 if TYPE_CHECKING:
     from rivetkit_core.actor.firing import ScheduledFire as CoreFire
@@ -54,15 +54,46 @@ class ScheduledFire:
     attempt: int
 
 
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How a one-shot that fails is tried again. Delays are seconds and double after every failure.
+
+    Attributes:
+        times: How many tries may follow the first one.
+        delay: Before the second try.
+        max_delay: No delay is longer.
+    """
+
+    times: int
+    delay: float = 1.0
+    max_delay: float = 300.0
+
+
 class Schedule:
     """Runs actions of this actor later, whether or not it sleeps then. What returned is stored.
 
     A one-shot fires at most once: it is deleted right before its action starts, so a crash in between loses
-    it. An action that fails is logged and not repeated.
+    it. An action that fails is logged and not repeated. ``with_options(retries=...)`` turns that around.
     """
 
-    def __init__(self, core: CoreSchedule) -> None:
+    def __init__(self, core: CoreSchedule, retries: Retries | None = None) -> None:
         self._core = core
+        self._retries = _core_retries(retries)
+
+    @property
+    def cron(self) -> Cron:
+        """Actions that run again and again."""
+        return Cron(self._core.cron)
+
+    def with_options(self, *, retries: Retries | int | None = None) -> Schedule:
+        """The same schedule, with options for the one-shots that are planned through it.
+
+        Args:
+            retries: Try again when the action fails or the process dies during it: so often after the first
+                time, or as ``Retries`` says. The action then runs at least once, perhaps more often, so it
+                has to be safe to repeat; ``ctx.scheduled_fire.attempt`` counts. Given up, it is logged.
+        """
+        return Schedule(self._core, Retries(retries) if isinstance(retries, int) else retries)
 
     async def after(
         self, delay: float | timedelta, ref: ActionRef[Any, P, Any], /, *args: P.args, **kwargs: P.kwargs
@@ -75,8 +106,9 @@ class Schedule:
             RivetError: ``schedule.max_schedules_exceeded``, ``schedule.invalid_time``.
             StorageError: Nothing was scheduled.
         """
-        _require_action(ref)
-        return await self._core.after(milliseconds(delay), ref.name, ref.encode_args(*args, **kwargs))
+        require_action(ref)
+        encoded = ref.encode_args(*args, **kwargs)
+        return await self._core.after(milliseconds(delay), ref.name, encoded, retries=self._retries)
 
     async def at(
         self, when: datetime | float, ref: ActionRef[Any, P, Any], /, *args: P.args, **kwargs: P.kwargs
@@ -90,16 +122,19 @@ class Schedule:
                 without a time zone.
             StorageError: Nothing was scheduled.
         """
-        _require_action(ref)
-        return await self._core.at(_timestamp(when), ref.name, ref.encode_args(*args, **kwargs))
+        require_action(ref)
+        encoded = ref.encode_args(*args, **kwargs)
+        return await self._core.at(timestamp(when), ref.name, encoded, retries=self._retries)
 
     async def after_by_name(self, delay: float | timedelta, action: str, /, *args: object) -> str:
         """``after`` without a declaration: arguments are plain data and checked when the action runs."""
-        return await self._core.after(milliseconds(delay), action, plain_args(action, args))
+        encoded = plain_args(action, args)
+        return await self._core.after(milliseconds(delay), action, encoded, retries=self._retries)
 
     async def at_by_name(self, when: datetime | float, action: str, /, *args: object) -> str:
         """``at`` without a declaration: arguments are plain data and checked when the action runs."""
-        return await self._core.at(_timestamp(when), action, plain_args(action, args))
+        encoded = plain_args(action, args)
+        return await self._core.at(timestamp(when), action, encoded, retries=self._retries)
 
     async def cancel(self, id: str) -> bool:
         """Forget a pending one-shot; False if there is none by that id, for instance because it fired.
@@ -127,54 +162,11 @@ def fire_of(core: CoreFire | None) -> ScheduledFire | None:
     return ScheduledFire(core.kind, core.id, core.name, scheduled, fired, core.attempt)
 
 
-def milliseconds(delay: float | timedelta) -> int:
-    """A duration in whole milliseconds.
-
-    Raises:
-        RivetError: ``schedule.invalid_time`` for what is not finite.
-    """
-    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
-    if isinstance(seconds, bool) or not math.isfinite(seconds):
-        raise error("schedule.invalid_time", reason=f"{delay!r} is no number of seconds")
-    return round(seconds * 1000)
-
-
-def instant(timestamp: int) -> datetime:
-    """A stored time, in UTC."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=timestamp)
-
-
-def plain_args(action: str, args: tuple[object, ...]) -> bytes:
-    """Untyped arguments as CBOR."""
-    return encode(list(args), f"action `{action}` arguments")
-
-
-def _require_action(ref: object) -> None:
-    if not isinstance(ref, ActionRef):
-        raise TypeError(
-            f"an action is named by its class, as in Room.post, not by {ref!r}; names go to the methods that "
-            f"end in _by_name"
-        )
-
-
-def _timestamp(when: datetime | float) -> int:
-    if not isinstance(when, datetime):
-        return milliseconds(when)
-    if when.utcoffset() is None:
-        raise error(
-            "schedule.invalid_time",
-            reason=f"{when!r} has no time zone, so it could be any of several moments",
-        )
-    return (when - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+def _core_retries(retries: Retries | None) -> CoreRetries | None:
+    if retries is None:
+        return None
+    return CoreRetries(retries.times, milliseconds(retries.delay), milliseconds(retries.max_delay))
 
 
 def _action(event: ScheduleEvent) -> ScheduledAction:
-    return ScheduledAction(event.event_id, instant(event.timestamp), event.action, decoded(event.args))
-
-
-def decoded(args: bytes | None) -> tuple[object, ...]:
-    """Stored arguments as plain data."""
-    if args is None:
-        return ()
-    values = decode(args, "scheduled arguments")
-    return tuple(cast("list[object]", values)) if isinstance(values, list) else (values,)
+    return ScheduledAction(event.event_id, instant(event.timestamp), event.action, decoded_args(event.args))
