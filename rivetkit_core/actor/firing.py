@@ -110,6 +110,7 @@ class Firing:
         self._changed = changed
         self._log = log
         self._enabled = False
+        self._suspended = False
         self._draining = False
         self._epoch = 0
         self._timer: Timer | None = None
@@ -120,12 +121,15 @@ class Firing:
         return min(times, default=None)
 
     async def begin(self) -> None:
-        """Start firing; on return everything overdue was claimed and is running."""
+        """Start firing; on return everything overdue was claimed and is running. Not after ``suspend``."""
+        if self._suspended:
+            return
         self._enabled = self._draining = True
         await self._drain()
 
     def suspend(self) -> None:
         """Claim nothing any more. What was claimed runs on."""
+        self._suspended = True
         self._enabled = False
         self._disarm()
 

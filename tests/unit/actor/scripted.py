@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -13,7 +14,7 @@ from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import SeededEntropy
 from rivetkit_core.errors import RivetError, error
-from rivetkit_core.host.port import ActorKey, Link, Target
+from rivetkit_core.host.port import ActorKey, ActorStorage, Link, Target
 from rivetkit_core.testing import FakeClock, MemoryStore
 from rivetkit_core.wire import cbor
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
@@ -145,6 +146,23 @@ class RecordingSink:
         self.closed = (code, reason)
 
 
+class RecordingAlarm:
+    """A host's alarm that keeps what it was set to. While ``failure`` is set it refuses, and it waits for
+    ``gate``."""
+
+    def __init__(self) -> None:
+        self.pushes: list[int | None] = []
+        self.failure: RivetError | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def __call__(self, at_ms: int | None) -> None:
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        self.pushes.append(at_ms)
+
+
 class World:
     """One actor id with its storage, across any number of generations."""
 
@@ -157,6 +175,8 @@ class World:
         self.log: list[str] = []
         self.generation = 0
         self.destroy_requests = 0
+        self.alarm = RecordingAlarm()
+        self.storage: ActorStorage = self.store.storage(self.ACTOR_ID)
         self.instance: Scripted
 
     def task(self) -> ActorTask:
@@ -172,11 +192,12 @@ class World:
         return ActorTask(
             factory,
             ActorIdentity(self.ACTOR_ID, "scripted", ("a", "b/c"), self.generation),
-            storage=self.store.storage(self.ACTOR_ID),
+            storage=self.storage,
             access=NoAccess(),
             clock=self.clock,
             entropy=SeededEntropy(self.generation),
             request_destroy=self._destroy_requested,
+            set_alarm=self.alarm,
         )
 
     async def started(self, input: object = None) -> ActorTask:

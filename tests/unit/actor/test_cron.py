@@ -118,13 +118,13 @@ def oracle(minutes: Field, hours: Field, weekdays: Field, timezone: str, after: 
     """The first minute whose wall time matches, unless that wall time was there before."""
     zone = ZoneInfo(timezone)
     start = datetime.fromtimestamp(after / 1000, UTC)
-    moment = start.replace(second=0, microsecond=0)
-    while moment < start + HORIZON:
-        moment += timedelta(minutes=1)
+    moment = start.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    while moment <= start + HORIZON:
         wall = moment.astimezone(zone)
         fits = wall.minute in minutes[1] and wall.hour in hours[1] and wall.isoweekday() % 7 in weekdays[1]
         if fits and wall.fold == 0:
             return round(moment.timestamp() * 1000)
+        moment += timedelta(minutes=1)
     return None
 
 
