@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -156,4 +155,4 @@ async def test_what_dies_at_any_write_fires_nothing_twice(
     for job in actor.schedule.cron.list():
         rows = await actor.schedule.cron.history(job.name, 1000)
         assert [row.result for row in rows].count("running") <= 1
-    assert cast("int", world.generation) == len(lives) + 2
+    assert world.generation == len(lives) + 2
