@@ -13,7 +13,7 @@ Invariants
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from rivetkit_core.actor.alarm import Alarm, SetAlarm
 from rivetkit_core.actor.batch import Batch
@@ -32,6 +32,9 @@ from rivetkit_core.host.port import ActorStorage
 from rivetkit_core.wire.cbor import EMPTY_ARRAY
 from rivetkit_core.wire.persisted import LAST_ALARM_KEY, ActorRecord, ScheduleEvent
 from rivetkit_core.wire.schedule_records import SCHEDULE_INDEX_KEY
+
+SCHEDULE_KEYS = (LAST_ALARM_KEY, SCHEDULE_INDEX_KEY)
+"""What ``restore`` needs, apart from the actor's own record."""
 
 _FAR = 8_640_000_000_000_000
 """Milliseconds from the epoch to the last moment that every RivetKit runtime can name."""
@@ -89,6 +92,7 @@ class Schedule:
             log=log,
         )
         self._alarm = Alarm(storage=storage, set_alarm=set_alarm, next_at=self._firing.next_at, log=log)
+        self._found: Mapping[bytes, bytes] | None = None
         self._awake = False
 
     # --- one-shots ------------------------------------------------------------------------------
@@ -156,8 +160,12 @@ class Schedule:
 
     # --- life -----------------------------------------------------------------------------------
 
-    async def load(self, record: ActorRecord) -> None:
-        """Before the startup hooks: read what was planned, and have the host wake us for what is to come.
+    def adopt(self, found: Mapping[bytes, bytes]) -> None:
+        """Take over those of ``SCHEDULE_KEYS`` that exist, from whoever read them with other records."""
+        self._found = found
+
+    async def restore(self, record: ActorRecord) -> None:
+        """Before the startup hooks: take up what was planned, and have the host wake us for what is to come.
 
         Raises:
             StorageError: It cannot be read.
@@ -165,7 +173,7 @@ class Schedule:
         """
         if not record.has_initialized:
             return
-        found = await self._storage.load([LAST_ALARM_KEY, SCHEDULE_INDEX_KEY])
+        found = self._found if self._found is not None else await self._storage.load(SCHEDULE_KEYS)
         self._alarm.adopt(found.get(LAST_ALARM_KEY))
         await self._jobs.load(found.get(SCHEDULE_INDEX_KEY))
         self._awake = True

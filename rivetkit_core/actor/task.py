@@ -27,12 +27,13 @@ from rivetkit_core.actor.connections import Connection, Connections, ConnectionS
 from rivetkit_core.actor.context import ActorContext, ActorIdentity
 from rivetkit_core.actor.detached import detached
 from rivetkit_core.actor.factory import ActionSpec, ActorFactory, ActorInstance
+from rivetkit_core.actor.firing import current_fire
 from rivetkit_core.actor.gate import Gate
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle, StopKind
 from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.saver import Saver
-from rivetkit_core.actor.schedule import Schedule
+from rivetkit_core.actor.schedule import SCHEDULE_KEYS, Schedule
 from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.clock import Clock, within
 from rivetkit_core.entropy import Entropy
@@ -138,7 +139,7 @@ class ActorTask:
         record = stored if stored is not None else await self._load(input)
         self._saver.adopt(record)
         self.context.input = record.input
-        await self.schedule.load(record)
+        await self.schedule.restore(record)
         if record.has_initialized:
             await self._restore(record)
         else:
@@ -153,7 +154,9 @@ class ActorTask:
         await self.schedule.begin()
 
     async def _load(self, input: bytes | None) -> ActorRecord:
-        stored = (await self._storage.load([ACTOR_KEY])).get(ACTOR_KEY)
+        found = await self._storage.load([ACTOR_KEY, *SCHEDULE_KEYS])  # a start costs one read
+        self.schedule.adopt(found)
+        stored = found.get(ACTOR_KEY)
         return ActorRecord(input=input) if stored is None else decode_actor(stored)
 
     async def _create(self, record: ActorRecord) -> None:
@@ -231,6 +234,8 @@ class ActorTask:
         return conn
 
     async def _run(self, name: str, args: bytes, conn: Connection | None) -> bytes:
+        if conn is not None:
+            current_fire.set(None)  # a call that a scheduled action made is a call like any other
         spec = self.factory.actions.get(name)
         if spec is None:
             raise error("actor.action_not_found", name=name)
@@ -329,11 +334,13 @@ class ActorTask:
     async def _finalize(self, destroying: bool) -> None:
         self.work.close()
         await self._join_cancelled()
-        if destroying:
-            self._saver.abandon()
-        else:
-            await self._saver.finish()
-        await self.schedule.finish(destroying=destroying)
+        try:
+            if destroying:
+                self._saver.abandon()
+            else:
+                await self._saver.finish()
+        finally:
+            await self.schedule.finish(destroying=destroying)
         if lost := self.outbox.discard():
             self.context.log.warning("%d outgoing messages were dropped: their state was not stored", lost)
 
