@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -9,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from rivetkit import Actor, Client, ValidationError, action
+from rivetkit import ActionRef, Actor, Client, ValidationError, action
 from rivetkit._compiler import compile_actor
 from rivetkit._hosting import local_client
 from rivetkit_core.entropy import SeededEntropy
@@ -26,6 +27,42 @@ class Room(Actor):
         fire = self.ctx.scheduled_fire
         origin = "called" if fire is None else f"{fire.kind} {fire.attempt}"
         self.state.append(f"{text * times} ({origin})")
+
+    @action
+    async def relay(self) -> None:
+        assert self.ctx.scheduled_fire is not None
+        await self.ctx.client.get_or_create(Room, "b").call(Room.post, "relayed")
+
+    @action
+    async def plan_relay(self) -> None:
+        await self.ctx.schedule.after(1.0, Room.relay)
+
+    @action
+    async def set_recurring(self) -> None:
+        cron = self.ctx.schedule.cron.with_options(timezone="Asia/Tokyo", max_history=2)
+        await cron.set("daily", "0 9 * * *", Room.post, "daily")
+        await cron.every("often", timedelta(minutes=5), Room.post, "often", times=2)
+        await cron.every_by_name("wrong", 300.0, "post", 5)
+
+    @action
+    async def recurring(self) -> list[list[object]]:
+        found = [self.ctx.schedule.cron.get("daily"), self.ctx.schedule.cron.get("often")]
+        return [
+            [one.args, one.timezone, one.expression, one.interval, one.max_history] for one in found if one
+        ]
+
+    @action
+    async def outcomes(self, name: str) -> list[list[object]]:
+        runs = await self.ctx.schedule.cron.history(name)
+        return [[run.result, None if run.error is None else str(run.error.code)] for run in runs]
+
+    @action
+    async def plan_text(self, ref: object) -> None:
+        await self.ctx.schedule.after(1.0, cast("ActionRef[Room, [], None]", ref))
+
+    @action
+    async def plan_never(self, seconds: float) -> None:
+        await self.ctx.schedule.after(seconds, Room.post, "never")
 
     @action
     async def plan(self, seconds: float, text: str) -> str:
@@ -64,7 +101,8 @@ def clock() -> FakeClock:
 @pytest.fixture
 async def client(clock: FakeClock) -> AsyncIterator[Client]:
     store = MemoryStore()
-    host = EmbeddedHost([compile_actor(Room)], store=store, clock=clock, entropy=SeededEntropy(1))
+    factory = compile_actor(Room, client_factory=lambda core: local_client(core.access))
+    host = EmbeddedHost([factory], store=store, clock=clock, entropy=SeededEntropy(1))
     await host.open()
     async with local_client(host.access) as client:
         yield client
@@ -122,3 +160,43 @@ async def test_a_direct_call_is_no_fire(client: Client) -> None:
     room = client.get_or_create(Room, "a")
     await room.call(Room.post, "me")
     assert await room.call(Room.read) == ["me (called)"]
+
+
+async def test_a_call_that_a_scheduled_action_makes_is_a_call(client: Client, clock: FakeClock) -> None:
+    await client.get_or_create(Room, "a").call(Room.plan_relay)
+    await clock.advance(1)
+    assert await client.get(Room, "b").call(Room.read) == ["relayed (called)"]
+
+
+async def test_recurring_schedules_carry_their_options(client: Client, clock: FakeClock) -> None:
+    room = client.get_or_create(Room, "a")
+    await room.call(Room.set_recurring)
+    assert await room.call(Room.recurring) == [
+        [["daily"], "Asia/Tokyo", "0 9 * * *", None, 2],
+        [["often", 2], None, None, "PT5M", 2],
+    ]
+    await clock.advance(minutes=20)
+    assert await room.call(Room.read) == ["oftenoften (every 1)"] * 4
+    assert await room.call(Room.outcomes, "often") == [["ok", None]] * 2
+
+
+async def test_arguments_by_name_are_checked_when_the_action_runs(client: Client, clock: FakeClock) -> None:
+    room = client.get_or_create(Room, "a")
+    await room.call(Room.set_recurring)
+    await clock.advance(minutes=5)
+    assert await room.call(Room.outcomes, "wrong") == [["error", "validation_error"]]
+
+
+async def test_a_name_in_place_of_a_reference_is_a_mistake(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(RivetError):
+        await client.get_or_create(Room, "a").call(Room.plan_text, "post")
+    assert "by_name" in caplog.text
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, 1e15])
+async def test_a_time_that_no_calendar_has_is_refused(client: Client, seconds: float) -> None:
+    with pytest.raises(RivetError) as refused:
+        await client.get_or_create(Room, "a").call(Room.plan_never, seconds)
+    assert refused.value.code == "invalid_time"
