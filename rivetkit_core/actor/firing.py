@@ -170,9 +170,9 @@ class Firing:
             while self._enabled and (claims := await self._claim()):
                 for claim in claims:
                     contextvars.Context().run(self._dispatch, claim)
-        except RivetError as failure:
+        except Exception:  # noqa: BLE001 - whatever it is, what is due stays due
             failed = True
-            self._log.error("what is due could not be claimed, trying again: %s", failure)
+            self._log.exception("what is due could not be claimed, trying again")
         finally:
             self._draining = False
         if failed and self._enabled:
