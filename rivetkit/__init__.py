@@ -9,6 +9,7 @@ from rivetkit._authoring import InvalidActor
 from rivetkit._connection import Conn
 from rivetkit._context import Context
 from rivetkit._contract import Contract
+from rivetkit._cron import Cron, RecurringAction, ScheduledRun
 from rivetkit._event import Emitter, Event
 from rivetkit._job import Job, QueueRef, Sent
 from rivetkit._local_queue import ContextQueue, LocalQueue
@@ -17,6 +18,7 @@ from rivetkit._queue_options import Deduplicate, Retry
 from rivetkit._references import ActionRef, EventRef, InitialRef, Input, Ref
 from rivetkit._registry import Registry
 from rivetkit._resource import Resource, resource
+from rivetkit._schedule import Retries, Schedule, ScheduledAction, ScheduledFire
 from rivetkit._state import Initial, create_state
 from rivetkit._stub import LiveStub, NotConnected, RemoteQueue, Stub, Subscription
 from rivetkit.client import (
@@ -62,6 +64,7 @@ __all__ = [
     "Context",
     "ContextQueue",
     "Contract",
+    "Cron",
     "Deduplicate",
     "Emitter",
     "Event",
@@ -79,12 +82,18 @@ __all__ = [
     "Overloaded",
     "Queue",
     "QueueRef",
+    "RecurringAction",
     "Ref",
     "Registry",
     "RemoteQueue",
     "Resource",
+    "Retries",
     "Retry",
     "RivetError",
+    "Schedule",
+    "ScheduledAction",
+    "ScheduledFire",
+    "ScheduledRun",
     "Sent",
     "ServeError",
     "StorageError",

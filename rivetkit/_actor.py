@@ -59,6 +59,7 @@ class ActorOptions(TypedDict, total=False):
     max_outgoing_message_size: int
     dispatch_inbox_capacity: int
     connection_backlog: int
+    max_schedules: int
 
 
 class Actor(Contract):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from rivetkit._connection import Conn
 from rivetkit._local_queue import ContextQueue
+from rivetkit._schedule import Schedule, ScheduledFire, fire_of
 from rivetkit._validation import decode
 from rivetkit_core.actor.abort import AbortSignal
 from rivetkit_core.errors import error
@@ -103,6 +104,16 @@ class Context:
                 "actor.invalid_operation", operation="ctx.client", reason="this runtime has no client"
             )
         return self._client_factory(self.__rivet_core__)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """Actions of this actor that run later, once or again and again."""
+        return Schedule(self.__rivet_core__.schedule)
+
+    @property
+    def scheduled_fire(self) -> ScheduledFire | None:
+        """Which schedule started the running action; None when somebody called it."""
+        return fire_of(self.__rivet_core__.schedule.fire)
 
     async def wait_aborted(self) -> None:
         """Return when the actor begins to stop. Safe to cancel."""

@@ -70,6 +70,7 @@ class ActorConfig:
     max_outgoing_message_size: int = 1_048_576
     dispatch_inbox_capacity: int = 1024
     connection_backlog: int = 1024
+    max_schedules: int = 1000
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -21,9 +21,11 @@ from rivetkit_core.host.port import ActorAccess, ActorHost, ActorKey
 from rivetkit_core.wire import actor_key
 
 if TYPE_CHECKING:
+    from rivetkit_core.actor.alarm import Alarm
     from rivetkit_core.actor.observer import StateObserver
     from rivetkit_core.actor.run import RunHandler
     from rivetkit_core.actor.saver import Saver
+    from rivetkit_core.actor.schedule import Schedule
     from rivetkit_core.actor.sleep import Sleep
 
 
@@ -42,6 +44,12 @@ class ActorIdentity:
         specifier = ActorSpecifier(self.actor_id, self.generation, actor_key.display(self.key))
         object.__setattr__(self, "specifier", specifier)
 
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger that carries the actor's name, key and id."""
+        fields = {"actor_id": self.actor_id, "actor_name": self.name, "actor_key": list(self.key)}
+        return logging.LoggerAdapter(logging.getLogger("rivetkit.actor"), fields)
+
 
 class ActorContext:
     """Handed to ``ActorFactory.create``; valid for one generation."""
@@ -57,6 +65,8 @@ class ActorContext:
         connections: Connections,
         queue: ActorQueue,
         saver: Saver,
+        schedule: Schedule,
+        alarm: Alarm,
         observer: Callable[[], StateObserver | None],
         host: ActorHost,
         work: WorkRegistry,
@@ -70,14 +80,13 @@ class ActorContext:
         self.access = access
         self.connections = connections
         self.queue = queue
+        self.schedule = schedule
         self.input: bytes | None = None
-        self.log = logging.LoggerAdapter(
-            logging.getLogger("rivetkit.actor"),
-            {"actor_id": identity.actor_id, "actor_name": identity.name, "actor_key": list(identity.key)},
-        )
+        self.log = identity.log
         self._saver = saver
         self._observer = observer
         self._host = host
+        self._alarm = alarm
         self._work = work
         self._run = run
         self._sleep = sleep
@@ -199,8 +208,8 @@ class ActorContext:
         await self._run.restart()
 
     async def set_alarm(self, at_ms: int | None) -> None:
-        """See ``ActorHost.set_alarm``."""
-        await self._host.set_alarm(at_ms)
+        """See ``Alarm.set``."""
+        await self._alarm.set(at_ms)
 
     def check_state_assignment(self) -> None:
         """Refuse replacing the state inside ``on_state_change`` (``actor.state_mutation_reentrant``)."""

@@ -13,6 +13,7 @@ from typing import TypeVar
 from rivetkit_core.actor.connections import Connection, Connections, ConnectionSink
 from rivetkit_core.actor.context import ActorContext
 from rivetkit_core.actor.factory import ActionSpec, ActorFactory, ActorInstance
+from rivetkit_core.actor.firing import current_fire
 from rivetkit_core.actor.gate import Gate
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.queue_sends import accept_message
@@ -116,6 +117,10 @@ class Dispatch:
             finally:
                 self._connections.remove(conn)
 
+    async def run_scheduled(self, name: str, args: bytes) -> bytes:
+        """Run an action without a connection, as work that was admitted when it was planned."""
+        return await self._act(name, args, None)
+
     async def _open(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
         conn = await self._shown(self._connections.open(params, sink))
         if self._instance().connection_hooks:  # otherwise nothing ran that anybody could see
@@ -126,7 +131,9 @@ class Dispatch:
                 raise
         return conn
 
-    async def _act(self, name: str, args: bytes, conn: Connection) -> bytes:
+    async def _act(self, name: str, args: bytes, conn: Connection | None) -> bytes:
+        if conn is not None:
+            current_fire.set(None)  # a call that a scheduled action made is a call like any other
         spec = self._factory.actions.get(name)
         if spec is None:
             raise error("actor.action_not_found", name=name)
@@ -135,7 +142,7 @@ class Dispatch:
         with self._outbox.durability(spec.durability == "strict"):
             return await self._finished(name, args, conn, spec)
 
-    async def _finished(self, name: str, args: bytes, conn: Connection, spec: ActionSpec) -> bytes:
+    async def _finished(self, name: str, args: bytes, conn: Connection | None, spec: ActionSpec) -> bytes:
         try:
             output = await self._shown(self._budgeted(name, args, conn, spec))
         finally:
@@ -152,7 +159,7 @@ class Dispatch:
             await self._outbox.settled()
             raise
 
-    async def _budgeted(self, name: str, args: bytes, conn: Connection, spec: ActionSpec) -> bytes:
+    async def _budgeted(self, name: str, args: bytes, conn: Connection | None, spec: ActionSpec) -> bytes:
         budget = self._factory.config.action_timeout if spec.timeout is None else spec.timeout
         work = self._instance().run_action(name, args, conn)
         return await within(self._context.clock, budget, work, lambda: error("actor.action_timed_out"))

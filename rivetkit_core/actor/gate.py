@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
+from typing import TypeVar
 
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.outbox import Durability
 from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.errors import RivetError, StorageError, error, find, is_public, masked, rebuild
+
+T = TypeVar("T")
 
 
 class Gate:
@@ -73,6 +76,23 @@ class Gate:
             # Nobody cancelled this task: user code awaited something that was cancelled.
             return self._explain(operation, failure)
         return self._explain(operation, failure) if isinstance(failure, Exception) else failure
+
+    async def translated(self, operation: str, work: Awaitable[T]) -> T:
+        """Await work that was admitted earlier, so that nothing refuses it now.
+
+        Raises:
+            RivetError: As a client may see it.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        cancelled_before = task.cancelling()
+        try:
+            return await work
+        except BaseException as failure:
+            seen = self.translate(operation, failure, task, cancelled_before)
+            if seen is failure:
+                raise
+            raise seen from failure
 
     def admit(self, operation: str) -> None:
         """Refuse work that must not start now.

@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager
 
+from rivetkit_core.actor.alarm import Alarm
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.queue_message import ReceivedMessage, SentMessage
 from rivetkit_core.actor.queue_store import Completable as Completable
 from rivetkit_core.actor.queue_store import Names, QueueStore
-from rivetkit_core.clock import Clock
+from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorStorage
 from rivetkit_core.wire.persisted import QueueMessage
@@ -32,6 +33,7 @@ class ActorQueue:
         queue_wait: Entered around every wait for a message; the actor may sleep inside.
         touched: Called when a receiver comes for more, so that what it did with the last message is saved.
         used: Called when somebody sent.
+        alarm: Told about messages that wait for their time.
     """
 
     def __init__(
@@ -43,15 +45,17 @@ class ActorQueue:
         queue_wait: Callable[[], AbstractContextManager[None]],
         touched: Callable[[], None],
         used: Callable[[], None],
+        alarm: Alarm,
     ) -> None:
         self._queue_wait = queue_wait
         self._clock = clock
         self._max_size = factory.config.max_queue_size
         self._touched = touched
         self._used = used
-        self._aborted = False
+        self._aborted_at: int | None = None
         self._delays = any(spec.opted_in for spec in factory.queues.values())
-        self._store = QueueStore(storage, clock, factory.config, factory.queues)
+        self._store = QueueStore(storage, clock, factory.config, factory.queues, delayed=alarm.changed)
+        alarm.follow(self._next_alarm)
 
     # --- sending --------------------------------------------------------------------------------
 
@@ -218,7 +222,7 @@ class ActorQueue:
 
     def abort(self) -> None:
         """The actor begins to stop: no receiver waits any longer."""
-        self._aborted = True
+        self._aborted_at = time_ms(self._clock)
         self._store.arrivals.wake()
 
     def drop_waiters(self) -> None:
@@ -243,6 +247,12 @@ class ActorQueue:
         await self._store.size()  # from now on it knows what is stored
         return self._store.next_due()
 
+    def _next_alarm(self, after: int | None) -> int | None:
+        # What is due already is there for whoever receives. What came due during the end, when nobody could
+        # wait for it any more, is left to the next generation.
+        since = time_ms(self._clock) if self._aborted_at is None else self._aborted_at - 1
+        return self._store.next_due(after=since if after is None else max(since, after))
+
     # --- waiting --------------------------------------------------------------------------------
 
     async def _wait(self, names: Names, version: int, deadline: float | None) -> bool:
@@ -250,7 +260,7 @@ class ActorQueue:
         remaining = None if deadline is None else deadline - self._clock.monotonic()
         if remaining is not None and remaining <= 0:
             return False
-        if self._aborted:
+        if self._aborted_at is not None:
             raise error("actor.aborted")
         due = self._store.next_due(names)
         until_due = None if due is None else max(0.001, due / 1000 - self._clock.now())

@@ -69,7 +69,7 @@ class Retries:
             return True
         return not head.in_flight and (head.due is None or head.due <= time_ms(self._clock))
 
-    def next_due(self, names: frozenset[str] = frozenset()) -> int | None:
+    def next_due(self, names: frozenset[str] = frozenset(), after: int | None = None) -> int | None:
         """When the next message that waits for its time is due, in milliseconds since the Unix epoch."""
         waiting = (
             head.due
@@ -78,6 +78,7 @@ class Retries:
             and not head.in_flight
             and self.spec(head.name).opted_in
             and (not names or head.name in names)
+            and (after is None or head.due > after)
         )
         return min(waiting, default=None)
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -44,15 +44,25 @@ _BATCH = 100  # records in one write, within the limits of every host
 
 
 class QueueStore:
-    """One actor's stored messages, and who waits for them. ``arrivals`` tells receivers to look again."""
+    """One actor's stored messages, and who waits for them. ``arrivals`` tells receivers to look again.
+
+    ``delayed`` is awaited when a message was stored that has to wait for its time.
+    """
 
     def __init__(
-        self, storage: ActorStorage, clock: Clock, config: ActorConfig, specs: Mapping[str, QueueSpec]
+        self,
+        storage: ActorStorage,
+        clock: Clock,
+        config: ActorConfig,
+        specs: Mapping[str, QueueSpec],
+        *,
+        delayed: Callable[[], Awaitable[None]],
     ) -> None:
         self.arrivals = Arrivals()
         self.waiters = Waiters()
         self._clock = clock
         self._config = config
+        self._delayed = delayed
         self._records = QueueRecords(storage)
         self._retries = Retries(specs, self._records, self.waiters, clock)
         self._duplicates = Duplicates(storage)
@@ -103,9 +113,12 @@ class QueueStore:
             await self._open()
             return self._records.size
 
-    def next_due(self, names: Names = None) -> int | None:
-        """When the next message that waits for its time is due, in milliseconds since the Unix epoch."""
-        return self._retries.next_due(frozenset(names or ()))
+    def next_due(self, names: Names = None, *, after: int | None = None) -> int | None:
+        """When the next message that waits for its time is due, in milliseconds since the Unix epoch.
+
+        With ``after``, the first one due later than that.
+        """
+        return self._retries.next_due(frozenset(names or ()), after)
 
     # --- under the lock -------------------------------------------------------------------------
 
@@ -132,6 +145,8 @@ class QueueStore:
             self._check_limits(record)
             sent = await self._store(record, unique, wait=wait)
         self.arrivals.wake()
+        if record.available_at is not None:
+            await self._delayed()
         return sent
 
     def _check_limits(self, record: QueueMessage) -> None:
@@ -221,6 +236,8 @@ class QueueStore:
             else:
                 await self._retries.release(message_id)
         self.arrivals.wake()
+        if failed:
+            await self._delayed()
 
     async def _redrive(self, name: str, limit: int | None) -> int:
         async with self._lock:

@@ -1,7 +1,9 @@
 """Writes one actor's snapshot: when, and only if its bytes changed (actor-runtime 2.5).
 
 Invariants
-    Writes of one actor are serial. A request is complete only after a capture that began after it.
+    Writes of one actor are serial, and each carries what the ones before it stored: saves the one-shots,
+    batches the state. A request is complete only after a capture that began after it.
+    Batches from before the first initialization wait for it, so that a failed first start leaves nothing.
     Nothing is encoded before a save is due: a call that changes nothing costs nothing here.
     A failed write keeps everything dirty and is retried with back-off; requests that waited are told.
     State that cannot be encoded is tried again at the next request: time alone does not mend it.
@@ -16,9 +18,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
+from rivetkit_core.actor.batch import Batch
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, Timer
-from rivetkit_core.errors import RivetError, StorageError
+from rivetkit_core.errors import RivetError, StorageError, error
 from rivetkit_core.host.port import ActorStorage
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, encode_actor
 
@@ -60,6 +63,8 @@ class Saver:
         self._failures = 0
         self._ended = False
         self._writing = asyncio.Lock()
+        self._puts: dict[bytes, bytes] = {}
+        self._deletes: dict[bytes, None] = {}
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._last_save_at: float | None = None
         self.on_complete: Callable[[int], None] | None = None
@@ -74,13 +79,37 @@ class Saver:
         self._record = record
 
     async def write(self, record: ActorRecord) -> None:
-        """Store a whole record now; for startup, before anything else can save.
+        """Store input, state and initialization now; for startup, before anything else can save.
 
         Raises:
             StorageError: Nothing was written.
         """
         async with self._writing:
-            await self._store(record)
+            await self._store(replace(record, scheduled_events=self._record.scheduled_events))
+
+    async def commit(self, prepare: Callable[[Batch], None]) -> None:
+        """Store what ``prepare`` puts into a batch, all or nothing and now. Nothing is stored if it raises.
+
+        Cancelling stops the waiting only. Before the first initialization it is stored with that.
+
+        Raises:
+            StorageError: Nothing was written.
+            RivetError: ``actor.stopping`` when the actor's end is past its last save.
+        """
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def run() -> None:
+            try:
+                await self._commit(prepare)
+            except Exception as failure:  # noqa: BLE001 - it goes to whoever waits
+                if not written.done():
+                    written.set_exception(failure)
+            else:
+                if not written.done():
+                    written.set_result(None)
+
+        self._work.spawn(WorkKind.SAVE, run())
+        await written
 
     def request(self, *, immediate: bool = False, max_wait: float | None = None) -> int:
         """Ask for a save; returns the request's revision. Never waits, never raises."""
@@ -201,8 +230,35 @@ class Saver:
             if state != self._record.state:
                 await self._store(replace(self._record, state=state))
 
+    async def _commit(self, prepare: Callable[[Batch], None]) -> None:
+        async with self._writing:
+            if self._ended:
+                raise error("actor.stopping")
+            batch = Batch(self._record.scheduled_events)
+            prepare(batch)
+            record = replace(self._record, scheduled_events=batch.events)
+            if not record.has_initialized:
+                self._postpone(batch)
+            elif batch.changes_events:
+                await self._storage.apply(
+                    {**batch.puts, ACTOR_KEY: encode_actor(record)}, tuple(batch.deletes)
+                )
+            elif not batch.is_empty:
+                await self._storage.apply(batch.puts, tuple(batch.deletes))
+            self._record = record
+            batch.stored()
+
+    def _postpone(self, batch: Batch) -> None:
+        for key in batch.puts:
+            self._deletes.pop(key, None)
+        for key in batch.deletes:
+            self._puts.pop(key, None)
+        self._puts.update(batch.puts)
+        self._deletes.update(batch.deletes)
+
     async def _store(self, record: ActorRecord) -> None:
-        await self._storage.apply({ACTOR_KEY: encode_actor(record)})
+        await self._storage.apply({**self._puts, ACTOR_KEY: encode_actor(record)}, tuple(self._deletes))
+        self._puts, self._deletes = {}, {}
         self._record = record
         self._last_save_at = self._clock.monotonic()
 

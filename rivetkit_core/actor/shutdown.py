@@ -17,6 +17,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
+from rivetkit_core.actor.alarm import Alarm
 from rivetkit_core.actor.budget import bounded
 from rivetkit_core.actor.connections import Connections
 from rivetkit_core.actor.factory import ActorInstance
@@ -48,6 +49,7 @@ class Shutdown:
         resources: Resources,
         outbox: Outbox,
         saver: Saver,
+        alarm: Alarm,
         prevented: Callable[[], bool],
         instance: Callable[[], ActorInstance],
         log: logging.LoggerAdapter[logging.Logger],
@@ -61,6 +63,7 @@ class Shutdown:
         self._resources = resources
         self._outbox = outbox
         self._saver = saver
+        self._alarm = alarm
         self._prevented = prevented
         self._instance = instance
         self._log = log
@@ -88,8 +91,12 @@ class Shutdown:
         await self._resources.close()
         if kind is StopKind.DESTROY:
             self._saver.abandon()
+            await self._alarm.clear()
         else:
-            await self._saver.finish()
+            try:
+                await self._saver.finish()
+            finally:
+                await self._alarm.finish()
         lost = self._outbox.discard()
         if lost:
             self._log.warning("%d outgoing messages were dropped: their state was not stored", lost)

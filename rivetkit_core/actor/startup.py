@@ -16,6 +16,7 @@ from rivetkit_core.actor.budget import bounded
 from rivetkit_core.actor.factory import ActorInstance
 from rivetkit_core.actor.resources import Resources
 from rivetkit_core.actor.saver import Saver
+from rivetkit_core.actor.schedule import SCHEDULE_KEYS, Schedule
 from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.host.port import ActorStorage
@@ -37,6 +38,7 @@ class Startup:
         clock: Clock,
         storage: ActorStorage,
         saver: Saver,
+        schedule: Schedule,
         resources: Resources,
         capture: Callable[[], bytes],
         made: Callable[[], None],
@@ -45,6 +47,7 @@ class Startup:
         self._clock = clock
         self._storage = storage
         self._saver = saver
+        self._schedule = schedule
         self._resources = resources
         self._capture = capture
         self._made = made
@@ -55,7 +58,9 @@ class Startup:
         Raises:
             StorageError: Storage cannot be read.
         """
-        stored = (await self._storage.load([ACTOR_KEY])).get(ACTOR_KEY)
+        found = await self._storage.load([ACTOR_KEY, *SCHEDULE_KEYS])  # a start costs one read
+        self._schedule.adopt(found)
+        stored = found.get(ACTOR_KEY)
         if stored is None:
             return ActorRecord(input=input, has_initialized=False, state=b"")
         return decode_actor(stored)

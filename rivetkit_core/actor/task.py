@@ -15,6 +15,7 @@ import asyncio
 import contextvars
 
 from rivetkit_core.actor.access import GatedAccess
+from rivetkit_core.actor.alarm import Alarm
 from rivetkit_core.actor.connections import Connection, Connections, ConnectionSink
 from rivetkit_core.actor.context import ActorContext, ActorIdentity
 from rivetkit_core.actor.dispatch import Dispatch
@@ -27,11 +28,12 @@ from rivetkit_core.actor.queue import ActorQueue
 from rivetkit_core.actor.resources import Resources
 from rivetkit_core.actor.run import RunHandler
 from rivetkit_core.actor.saver import Saver
+from rivetkit_core.actor.schedule import Schedule
 from rivetkit_core.actor.shutdown import Shutdown
 from rivetkit_core.actor.sleep import Sleep
 from rivetkit_core.actor.startup import Startup
 from rivetkit_core.actor.work import WorkRegistry
-from rivetkit_core.clock import Clock
+from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.host.port import ActorAccess, ActorHost, ActorStorage
 from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
@@ -69,6 +71,9 @@ class ActorTask:
         self._run = self._make_run()
         self.sleep = self._make_sleep()
         self.work.on_quiet = self.sleep.touch
+        self._alarm = Alarm(storage=storage, set_alarm=host.set_alarm, log=identity.log)
+        self._gate = self._make_gate(expose_errors=expose_errors)
+        self.schedule = self._make_schedule(storage, entropy)
         self._queue = self._make_queue(storage)
         self._resources = Resources(clock, timeout=config.create_vars_timeout)
         self.context = ActorContext(
@@ -80,6 +85,8 @@ class ActorTask:
             connections=self.connections,
             queue=self._queue,
             saver=self._saver,
+            schedule=self.schedule,
+            alarm=self._alarm,
             observer=lambda: self._observer,
             host=host,
             work=self.work,
@@ -89,14 +96,6 @@ class ActorTask:
         self.context.abort_signal.add_callback(self._queue.abort)
         self._startup = self._make_startup(storage)
         self._shutdown = self._make_shutdown()
-        self._gate = Gate(
-            identity=identity,
-            capacity=config.dispatch_inbox_capacity,
-            work=self.work,
-            log=self.context.log,
-            refusal=self._refusal,
-            expose_errors=expose_errors,
-        )
         self._dispatch = self._make_dispatch()
         self._late_until = 0.0
         self._observer: StateObserver | None = None
@@ -133,6 +132,8 @@ class ActorTask:
         record = stored if stored is not None else await self._startup.load(input)
         self._saver.adopt(record)
         self.context.input = record.input
+        if record.has_initialized:
+            await self._take_up(record)
         await self._startup.run(self._instance, record)
         self.lifecycle = Lifecycle.STARTED
         self.context.started = True
@@ -141,7 +142,15 @@ class ActorTask:
         if not record.has_initialized:
             await self._saver.request_and_wait()  # hooks after creation may have changed state
         self._touched()
+        await self._alarm.begin(after=time_ms(self._clock))
+        await self.schedule.begin()
         self.sleep.begin()
+
+    async def _take_up(self, record: ActorRecord) -> None:
+        """Go on with what earlier generations planned, and have the host wake us for it from now on."""
+        await self.schedule.restore(record)
+        await self._queue.next_due()
+        await self._alarm.begin(after=time_ms(self._clock))
 
     # --- dispatch -------------------------------------------------------------------------------
 
@@ -193,6 +202,7 @@ class ActorTask:
         self.lifecycle = Lifecycle.DESTROY_GRACE if destroying else Lifecycle.SLEEP_GRACE
         self._late_until = self._clock.monotonic() + self._config.effective_sleep_grace_period() / 2
         self.sleep.end()
+        self.schedule.suspend()
         self.context.abort()
         await self._shutdown.drain(kind)
         self.lifecycle = Lifecycle.DESTROYING if destroying else Lifecycle.SLEEP_FINALIZE
@@ -213,6 +223,8 @@ class ActorTask:
     async def _end_at_once(self) -> None:
         self.lifecycle = Lifecycle.TERMINATED
         self.sleep.end()
+        self.schedule.suspend()
+        self._alarm.close()
         self.context.abort()
         await self._shutdown.end_at_once()
 
@@ -301,6 +313,31 @@ class ActorTask:
             queue_wait=self.work.queue_wait,
             touched=self._touched,
             used=self.sleep.touch,
+            alarm=self._alarm,
+        )
+
+    def _make_gate(self, *, expose_errors: bool) -> Gate:
+        return Gate(
+            identity=self.identity,
+            capacity=self._config.dispatch_inbox_capacity,
+            work=self.work,
+            log=self.identity.log,
+            refusal=self._refusal,
+            expose_errors=expose_errors,
+        )
+
+    def _make_schedule(self, storage: ActorStorage, entropy: Entropy) -> Schedule:
+        return Schedule(
+            storage=storage,
+            saver=self._saver,
+            clock=self._clock,
+            entropy=entropy,
+            work=self.work,
+            factory=self.factory,
+            alarm=self._alarm,
+            gate=self._gate,
+            run=lambda name, args: self._dispatch.run_scheduled(name, args),
+            log=self.identity.log,
         )
 
     def _make_startup(self, storage: ActorStorage) -> Startup:
@@ -309,6 +346,7 @@ class ActorTask:
             clock=self._clock,
             storage=storage,
             saver=self._saver,
+            schedule=self.schedule,
             resources=self._resources,
             capture=self._capture,
             made=self._reset_observer,
@@ -338,6 +376,7 @@ class ActorTask:
             resources=self._resources,
             outbox=self.outbox,
             saver=self._saver,
+            alarm=self._alarm,
             prevented=lambda: self.sleep.prevented,
             instance=lambda: self._instance,
             log=self.context.log,

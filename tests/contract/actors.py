@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from rivetkit import Actor, Conn, Event, UserError, action, actor, create_state
+from rivetkit import Actor, Conn, Event, Retries, UserError, action, actor, create_state
 from rivetkit._compiler import compile_actor
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.errors import error
@@ -30,6 +30,7 @@ class Probe:
     awake: asyncio.Event = field(default_factory=asyncio.Event)
     slept: list[int] = field(default_factory=list[int])
     woken: list[int] = field(default_factory=list[int])
+    rang: asyncio.Queue[str] = field(default_factory=asyncio.Queue[str])
 
 
 class _Current:
@@ -195,6 +196,83 @@ class Picky(Actor):
         return "pong"
 
 
+@actor(name="planner")
+class Planner(Actor):
+    """Does things later; the test hears of them."""
+
+    state: list[str]
+
+    @action
+    async def ring(self, text: str) -> None:
+        fire = self.ctx.scheduled_fire
+        assert fire is not None
+        self.state.append(text)
+        current.probe.rang.put_nowait(f"{text} {fire.kind} {fire.attempt}")
+
+    @action
+    async def fail_once(self) -> None:
+        fire = self.ctx.scheduled_fire
+        assert fire is not None
+        current.probe.rang.put_nowait(f"try {fire.attempt}")
+        if fire.attempt == 1:
+            raise RuntimeError("once")
+
+    @action
+    async def plan(self, seconds: float, text: str) -> str:
+        return await self.ctx.schedule.after(seconds, Planner.ring, text)
+
+    @action
+    async def plan_at(self, when: float, text: str) -> str:
+        return await self.ctx.schedule.at(when, Planner.ring, text)
+
+    @action
+    async def plan_retried(self) -> None:
+        retries = Retries(times=2, delay=0.01)
+        await self.ctx.schedule.with_options(retries=retries).after(0.01, Planner.fail_once)
+
+    @action
+    async def cancel(self, id: str) -> bool:
+        return await self.ctx.schedule.cancel(id)
+
+    @action
+    async def planned(self) -> list[str]:
+        return [planned.id for planned in self.ctx.schedule.list()]
+
+    @action
+    async def set_daily(self, expression: str, timezone: str) -> None:
+        cron = self.ctx.schedule.cron.with_options(timezone=timezone, max_history=7)
+        await cron.set("daily", expression, Planner.ring, "daily")
+
+    @action
+    async def set_every(self, seconds: float) -> None:
+        await self.ctx.schedule.cron.every("often", seconds, Planner.ring, "often")
+
+    @action
+    async def recurring(self) -> list[list[object]]:
+        return [
+            [
+                one.name,
+                one.expression,
+                one.timezone,
+                one.interval and one.interval.total_seconds(),
+                list(one.args),
+            ]
+            for one in self.ctx.schedule.cron.list()
+        ]
+
+    @action
+    async def drop(self, name: str) -> bool:
+        return await self.ctx.schedule.cron.delete(name)
+
+    @action
+    async def runs(self, name: str) -> int:
+        return len(await self.ctx.schedule.cron.history(name))
+
+    @action
+    async def read(self) -> list[str]:
+        return self.state
+
+
 class SleepyState(BaseModel):
     count: int = 0
     sleeps: int = 0
@@ -274,6 +352,7 @@ CLASSES: Sequence[type[Actor]] = (
     Sleepy,
     Wakeful,
     Worker,
+    Planner,
 )
 
 NAMES = tuple(factory.name for factory in map(compile_actor, CLASSES))

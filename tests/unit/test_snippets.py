@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +15,11 @@ import httpx
 import pytest
 
 from rivetkit import Actor, Client, Forbidden, Registry, UserError
-from rivetkit_core.testing import FakeClock
+from rivetkit._compiler import compile_actor
+from rivetkit._hosting import local_client
+from rivetkit_core.entropy import SeededEntropy
+from rivetkit_core.host.embedded.host import EmbeddedHost
+from rivetkit_core.testing import FakeClock, MemoryStore
 
 SNIPPETS = Path(__file__).resolve().parents[2] / "docs" / "snippets"
 TESTS = sorted(path.stem for path in SNIPPETS.glob("*_test.py"))
@@ -28,15 +33,18 @@ def snippets_on_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         sys.modules.pop(path.stem, None)
 
 
-def in_memory(*modules: ModuleType) -> Registry:
-    """A registry of the actors that the modules define."""
-    found = [
+def actors_of(module: ModuleType) -> list[type[Actor]]:
+    """The actors that a module defines."""
+    return [
         member
-        for module in modules
         for member in vars(module).values()
         if inspect.isclass(member) and member.__module__ == module.__name__ and issubclass(member, Actor)
     ]
-    return Registry(*found, data_dir=":memory:")
+
+
+def in_memory(*modules: ModuleType) -> Registry:
+    """A registry of the actors that the modules define."""
+    return Registry(*(found for module in modules for found in actors_of(module)), data_dir=":memory:")
 
 
 @pytest.mark.parametrize("name", TESTS)
@@ -179,3 +187,52 @@ async def test_a_ticker_ticks_until_it_is_aborted() -> None:
         assert await handle.call(ticker.Ticker.catch_up, 10) == 10
         await clock.advance(3)
         assert await handle.call(ticker.Ticker.catch_up, 0) == 13
+
+
+@asynccontextmanager
+async def on_virtual_time(module: ModuleType, clock: FakeClock) -> AsyncGenerator[Client]:
+    """A client to the actors of a module, in a process whose time is the test's."""
+    factories = [compile_actor(found) for found in actors_of(module)]
+    host = EmbeddedHost(factories, store=MemoryStore(), clock=clock, entropy=SeededEntropy(1))
+    await host.open()
+    try:
+        async with local_client(host.access) as client:
+            yield client
+    finally:
+        await host.close()
+
+
+async def test_reminders_come_when_they_are_due() -> None:
+    reminders, clock = import_module("reminders"), FakeClock()
+    async with on_virtual_time(reminders, clock) as client:
+        mine = client.get_or_create(reminders.Reminders, "me")
+        await mine.call(reminders.Reminders.plan)
+        await clock.advance(60)
+        await mine.call(reminders.Reminders.plan)
+        assert await mine.call(reminders.Reminders.change_plans) == 4
+        await clock.advance(hours=9)
+        assert await mine.call(reminders.Reminders.read) == ["stretch", "go home!", "go home!"]
+
+
+async def test_reports_are_written_on_schedule() -> None:
+    reports, clock = import_module("reports"), FakeClock()  # a Thursday, 1:00 in Berlin
+    async with on_virtual_time(reports, clock) as client:
+        mine = client.get_or_create(reports.Reports, "me")
+        await mine.resolve()
+        await mine.call(reports.Reports.read)
+        await clock.advance(minutes=10)
+        assert await mine.call(reports.Reports.outcome) == ["00:10 ok", "00:05 ok"]
+        assert await mine.call(reports.Reports.stop)
+        await clock.advance(hours=8)
+        assert (await mine.call(reports.Reports.read))[-1] == "morning: good morning"
+
+
+async def test_an_invoice_is_sent_by_the_second_attempt() -> None:
+    invoices, clock = import_module("invoices"), FakeClock()
+    async with on_virtual_time(invoices, clock) as client:
+        mine = client.get_or_create(invoices.Invoices, "me")
+        await mine.call(invoices.Invoices.order, "42")
+        await clock.advance(1)
+        assert await mine.call(invoices.Invoices.sent) == []
+        await clock.advance(2)
+        assert await mine.call(invoices.Invoices.sent) == ["42"]

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from rivetkit_core._version import VERSION
 from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.schedule import SCHEDULE_KEYS
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
@@ -39,6 +40,7 @@ from rivetkit_core.wire.envoy.messages import (
     StopReason,
     ToEnvoyTunnel,
 )
+from rivetkit_core.wire.persisted import ACTOR_KEY
 
 log = logging.getLogger("rivetkit.envoy")
 
@@ -341,7 +343,8 @@ async def _quietly(task: asyncio.Task[Outcome]) -> None:
 def _describe(factory: ActorFactory) -> dict[str, object]:
     """What dashboards show of an actor name, and which records should come with its start commands."""
     config = factory.config
-    shown: dict[str, object] = {"preload": {"keys": [[1]], "prefixes": []}}
+    keys = [list(key) for key in (ACTOR_KEY, *SCHEDULE_KEYS)]  # what every start reads
+    shown: dict[str, object] = {"preload": {"keys": keys, "prefixes": []}}
     if config.icon is not None:
         shown["icon"] = config.icon
     if config.display_name is not None:

@@ -127,6 +127,24 @@ async def bad_inside(live: Counter) -> None:
     print(live.notes.actor.nope)  # E: unknown member of a group's actor
 
 
+async def bad_schedules(live: Counter) -> None:
+    schedule = live.ctx.schedule
+    await schedule.after(60.0, Counter.increment, "5")  # E: wrong argument of a planned action
+    await schedule.after(60.0, Counter.increment, 5, nope=1)  # E: unknown argument of a planned action
+    await schedule.after(60.0, Counter.reset_to)  # E: missing argument of a planned action
+    await schedule.after("60", Counter.peek)  # E: a delay is a number or a timedelta
+    await schedule.after(60.0, "peek")  # E: an action is not planned by a bare name
+    await schedule.after(60.0, Counter.changed)  # E: an event is not planned
+    await schedule.at("2030-01-01", Counter.peek)  # E: a moment is not text
+    await schedule.with_options(retries="3").after(1.0, Counter.peek)  # E: retries are a number
+    await schedule.cron.set("daily", "0 9 * * *", Counter.increment, "5")  # E: wrong argument, recurring
+    await schedule.cron.set("daily", 9, Counter.peek)  # E: an expression is text
+    await schedule.cron.every("often", "60", Counter.peek)  # E: an interval is a number
+    schedule.cron.with_options(timezone=3)  # E: a time zone is a name
+    number: int = await schedule.after(1.0, Counter.peek)  # E: planning returns an id
+    print(number)
+
+
 def bad_codecs() -> None:
     Counter.increment.encode_args("x")  # E: wrong argument to encode
     decoded: str = Counter.increment.decode_output(b"")  # E: wrong decoded result

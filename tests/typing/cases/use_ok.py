@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 from app import (
@@ -19,7 +20,22 @@ from app import (
     Visit,
 )
 
-from rivetkit import Actor, Conn, Emitter, EventRef, Input, Resource, action, actor, resource
+from rivetkit import (
+    Actor,
+    Conn,
+    Emitter,
+    EventRef,
+    Input,
+    RecurringAction,
+    Resource,
+    Retries,
+    ScheduledAction,
+    ScheduledFire,
+    ScheduledRun,
+    action,
+    actor,
+    resource,
+)
 from rivetkit.client import ActorConnection, ActorHandle, Client
 
 
@@ -168,3 +184,27 @@ async def held_resources() -> None:
     assert_type(Awake.pool, Resource[list[int]])
     async with Awake.pool.held(Awake()) as pool:
         assert_type(pool, list[int])
+
+
+async def schedules(live: Counter) -> None:
+    schedule = live.ctx.schedule
+    assert_type(await schedule.after(60.0, Counter.increment, 5, note="later"), str)
+    await schedule.after(timedelta(minutes=1), Counter.increment)
+    await schedule.after(1, Counter.notes.add, "x")
+    await schedule.at(datetime(2030, 1, 1, tzinfo=UTC), Counter.peek)
+    await schedule.at(1_900_000_000.0, Counter.reset_to, 0)
+    await schedule.with_options(retries=3).after(1.0, Counter.peek)
+    await schedule.with_options(retries=Retries(3, delay=0.5)).at(0.0, Counter.increment, by=2)
+    await schedule.after_by_name(1.0, "increment", 5)
+    assert_type(await schedule.cancel("x"), bool)
+    assert_type(schedule.get("x"), ScheduledAction | None)
+    assert_type(schedule.list(), list[ScheduledAction])
+    assert_type(live.ctx.scheduled_fire, ScheduledFire | None)
+    cron = schedule.cron.with_options(timezone="Europe/Berlin", max_history=10)
+    await cron.set("daily", "0 9 * * *", Counter.increment, 5, note="daily")
+    await cron.every("often", timedelta(minutes=5), Counter.peek)
+    await cron.every_by_name("named", 60.0, "increment", 5)
+    assert_type(cron.get("daily"), RecurringAction | None)
+    assert_type(cron.list(), list[RecurringAction])
+    assert_type(await cron.delete("daily"), bool)
+    assert_type(await cron.history("daily", limit=5), list[ScheduledRun])

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
+from rivetkit_core.actor.alarm import Alarm
+from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory, ActorInstance, QueueSpec
 from rivetkit_core.actor.queue import ActorQueue
 from rivetkit_core.actor.work import WorkRegistry
@@ -21,8 +23,11 @@ from rivetkit_core.wire.persisted import (
     decode_queue_message,
     decode_queue_metadata,
 )
+from tests.unit.actor.scripted import RecordingAlarm
 
 T = TypeVar("T")
+
+IDENTITY = ActorIdentity("id", "queues", (), 1)
 
 
 class QueueWorld:
@@ -34,6 +39,7 @@ class QueueWorld:
         self.touches = 0
         self.uses = 0
         self.work = WorkRegistry()
+        self.alarm = RecordingAlarm()
         self._specs = specs or {}
         self._config = ActorConfig.from_input(options)
 
@@ -51,6 +57,7 @@ class QueueWorld:
             queue_wait=self.work.queue_wait,
             touched=self._touched,
             used=self._used,
+            alarm=Alarm(storage=self.storage, set_alarm=self.alarm.set, log=IDENTITY.log),
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import SeededEntropy
 from rivetkit_core.errors import RivetError, error
-from rivetkit_core.host.port import ActorKey, Link, Target
+from rivetkit_core.host.port import ActorKey, ActorStorage, Link, Target
 from rivetkit_core.testing import FakeClock, MemoryStore
 from rivetkit_core.wire import cbor
 from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
@@ -182,6 +183,23 @@ class RecordingSink:
         self.closed = (code, reason)
 
 
+class RecordingAlarm:
+    """A host's alarm that keeps what it was set to. While ``failure`` is set it refuses, and it waits for
+    ``gate``."""
+
+    def __init__(self) -> None:
+        self.pushes: list[int | None] = []
+        self.failure: RivetError | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def set(self, at_ms: int | None) -> None:
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        self.pushes.append(at_ms)
+
+
 class RecordingHost:
     """A host that remembers what it was asked for."""
 
@@ -189,7 +207,7 @@ class RecordingHost:
         self.sleep_requests = 0
         self.destroy_requests = 0
         self.crashes: list[str] = []
-        self.alarm: int | None = None
+        self.alarm = RecordingAlarm()
 
     def request_sleep(self) -> None:
         self.sleep_requests += 1
@@ -201,7 +219,7 @@ class RecordingHost:
         self.crashes.append(message)
 
     async def set_alarm(self, at_ms: int | None) -> None:
-        self.alarm = at_ms
+        await self.alarm.set(at_ms)
 
 
 class World:
@@ -216,6 +234,8 @@ class World:
         self.log: list[str] = []
         self.generation = 0
         self.host = RecordingHost()
+        self.alarm = self.host.alarm
+        self.storage: ActorStorage = self.store.storage(self.ACTOR_ID)
         self.instance: Scripted
 
     def task(self) -> ActorTask:
@@ -237,7 +257,7 @@ class World:
         return ActorTask(
             factory,
             ActorIdentity(self.ACTOR_ID, "scripted", ("a", "b/c"), self.generation),
-            storage=self.store.storage(self.ACTOR_ID),
+            storage=self.storage,
             access=NoAccess(),
             clock=self.clock,
             entropy=SeededEntropy(self.generation),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 
+from rivetkit_core.actor.batch import Batch
 from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.task import StopKind
 from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.errors import StorageError
 from rivetkit_core.testing import FakeClock, MemoryStore, settle
-from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
+from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, ScheduleEvent, decode_actor
 from tests.unit.actor.scripted import Script, Scripted, World, call, failure_of
 
 INTERVAL = 1.0
@@ -335,3 +337,87 @@ async def test_state_is_saved_while_a_long_action_runs() -> None:
     assert await world.stored_state() == "half"
     await world.clock.advance(10)
     await running
+
+
+def planning(name: str) -> Callable[[Batch], None]:
+    """Adds a one-shot."""
+
+    def plan(batch: Batch) -> None:
+        batch.events = (*batch.events, ScheduleEvent(name, 1, "a"))
+        batch.put(name.encode(), b"1")
+
+    return plan
+
+
+async def initialized() -> Bench:
+    bench = Bench()
+    await bench.saver.write(ActorRecord(has_initialized=True, state=b"0"))
+    return bench
+
+
+async def record_of(bench: Bench) -> ActorRecord:
+    records = await bench.store.storage("a").load([ACTOR_KEY])
+    return decode_actor(records[ACTOR_KEY])
+
+
+async def test_batches_and_saves_at_the_same_time_keep_each_others_changes() -> None:
+    bench = await initialized()
+    bench.store.hold_writes()
+    first = asyncio.create_task(bench.saver.commit(planning("x")))
+    bench.state = b"1"
+    save = bench.saver.completion(bench.saver.request(immediate=True))
+    second = asyncio.create_task(bench.saver.commit(planning("y")))
+    await settle()
+    bench.store.release_writes()
+    await asyncio.gather(first, save, second)
+    stored = await record_of(bench)
+    assert (stored.state, [event.event_id for event in stored.scheduled_events]) == (b"1", ["x", "y"])
+    assert {b"x", b"y"} <= set(bench.store.records["a"])
+
+
+async def test_cancelling_a_batch_stops_only_the_waiting() -> None:
+    bench = await initialized()
+    bench.store.hold_writes()
+    waiting = asyncio.create_task(bench.saver.commit(planning("x")))
+    await settle()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    bench.store.release_writes()
+    await bench.saver.commit(planning("y"))
+    assert [event.event_id for event in (await record_of(bench)).scheduled_events] == ["x", "y"]
+
+
+async def test_a_batch_that_raises_writes_nothing() -> None:
+    bench = await initialized()
+    writes = bench.store.writes
+
+    def refuse(batch: Batch) -> None:
+        planning("x")(batch)
+        raise unavailable()
+
+    await failure_of(bench.saver.commit(refuse))
+    assert bench.store.writes == writes
+    assert bench.saver.saved.scheduled_events == ()
+
+
+async def test_a_batch_after_the_last_save_is_refused() -> None:
+    bench = await initialized()
+    await bench.saver.finish()
+    refused = await failure_of(bench.saver.commit(planning("x")))
+    assert refused.code == "stopping"
+
+
+async def test_batches_before_the_initialization_are_stored_with_it() -> None:
+    bench = Bench()
+    followed: list[str] = []
+
+    def plan(batch: Batch) -> None:
+        planning("x")(batch)
+        batch.delete(b"y")
+        batch.then(lambda: followed.append("x"))
+
+    await bench.saver.commit(plan)
+    assert (bench.store.writes, followed) == (0, ["x"])
+    await bench.saver.write(ActorRecord(has_initialized=True, state=b"0"))
+    assert (bench.store.writes, len((await record_of(bench)).scheduled_events)) == (1, 1)
+    assert bench.store.records["a"][b"x"] == b"1"
