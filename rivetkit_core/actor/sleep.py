@@ -32,6 +32,7 @@ class SleepBlocker(enum.Enum):
     ACTIVE_CONNECTIONS = "active_connections"
 
 
+_NO_TIME = 1e-6  # what floats leave of a wait that is over; a timer for it would fire for ever
 _KEEPING = frozenset({WorkKind.KEEP_AWAKE, WorkKind.STATE_CHANGE})
 
 
@@ -146,7 +147,7 @@ class Sleep:
         if not self._watching or self.requested or self.blocker() is not None:
             return  # whatever keeps it awake says so when it is gone
         left = self._touched_at + self._timeout - self._clock.monotonic()
-        if left > 0:
+        if left > _NO_TIME:
             self._timer = self._clock.call_later(left, self._look)
         else:
             self._ask()
