@@ -3,19 +3,18 @@
 embedded    this process, with a SQLite file: when nothing is said
 engine      a Rivet Engine: ``RIVET_ENDPOINT``, or an URL in code
 local       a Rivet Engine that this process starts, for development: ``RIVET_RUN_ENGINE=1``, or "local"
+serverless  Rivet Engines that call this process: ``RIVETKIT_RUNTIME_MODE=serverless``, or ``mode`` in code
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
-from rivetkit.client import Client
-from rivetkit.client._endpoint import Settings
-from rivetkit.client._transport_http import HttpAccess
+from rivetkit.client import Client, network_access
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.clock import Clock
 from rivetkit_core.config import ConfigError
@@ -27,7 +26,10 @@ from rivetkit_core.host.engine.environment import EngineEnvironment
 from rivetkit_core.host.engine.front import FrontApp
 from rivetkit_core.host.engine.host import EngineHost
 from rivetkit_core.host.engine.managed import managed_engine
-from rivetkit_core.host.engine.settings import EngineSettings, read_settings
+from rivetkit_core.host.engine.serverless import ServerlessHost
+from rivetkit_core.host.engine.serverless_app import BASE_PATH, ServerlessApp
+from rivetkit_core.host.engine.settings import EngineSettings, RuntimeMode, read_settings
+from rivetkit_core.host.engine.start_request import EngineTarget
 from rivetkit_core.host.port import ActorAccess
 from rivetkit_core.host.web.asgi import AsgiApp
 
@@ -93,12 +95,23 @@ class Hosting:
     guarded: bool
 
 
-def choose_engine(engine: str | None, environ: Mapping[str, str]) -> EngineSettings | None:
+def choose_engine(
+    engine: str | None, environ: Mapping[str, str], mode: RuntimeMode | None = None
+) -> EngineSettings | None:
     """The engine to use, or None for the embedded host.
+
+    Args:
+        mode: Instead of ``RIVETKIT_RUNTIME_MODE``.
 
     Raises:
         ConfigError: A variable or the argument is not valid.
     """
+    if mode is not None:
+        if mode not in get_args(RuntimeMode):
+            raise ConfigError(f"mode is {mode!r}; it is 'envoy' or 'serverless'")
+        environ = {**environ, "RIVETKIT_RUNTIME_MODE": mode}
+    if engine == "embedded" and mode == "serverless":
+        raise ConfigError("mode is 'serverless', which needs an engine, and engine is 'embedded'")
     if engine == "embedded":
         return None
     if engine == "local":
@@ -137,20 +150,15 @@ def embedded_hosting(
 
 
 def engine_hosting(
-    factories: Iterable[ActorFactory], settings: EngineSettings, *, clock: Clock, entropy: Entropy
+    factories: Iterable[ActorFactory],
+    settings: EngineSettings,
+    *,
+    clock: Clock,
+    entropy: Entropy,
+    stays: Callable[[], Awaitable[bool]] | None = None,
 ) -> Hosting:
-    """Actors that an engine places on this process."""
-    spawns = settings.spawn == "always"
-    process = managed_engine(settings, clock=clock, entropy=entropy) if spawns else None
-    client = Settings.read(settings.endpoint, settings.namespace, settings.token, settings.pool, "bare", None)
-    host = EngineHost(
-        factories,
-        environment=EngineEnvironment(settings, clock=clock, entropy=entropy, process=process),
-        access=HttpAccess(client, clock=clock, entropy=entropy),
-        clock=clock,
-        entropy=entropy,
-        expose_errors=settings.expose_errors,
-    )
+    """Actors that an engine places on this process; ``stays`` is as for ``EngineEnvironment``."""
+    host = _engine_host(factories, settings, clock, entropy, stays)
     engine = f"on the engine at {settings.endpoint}, namespace {settings.namespace}, pool {settings.pool}"
     return Hosting(
         host=host,
@@ -160,6 +168,72 @@ def engine_hosting(
         listens=False,
         endpoint=settings.endpoint,
         guarded=True,
+    )
+
+
+def serverless_hosting(
+    factories: Iterable[ActorFactory], settings: EngineSettings, *, clock: Clock, entropy: Entropy
+) -> Hosting:
+    """Actors of engines that call this process.
+
+    Raises:
+        ConfigError: The settings ask for an engine that this process starts.
+    """
+    if settings.spawn == "always":
+        raise ConfigError(
+            "a serverless host is called by an engine and starts none: run `rivetkit engine start` beside it"
+        )
+    known = tuple(factories)
+
+    def make(target: EngineTarget) -> EngineHost:
+        place = replace(
+            settings,
+            endpoint=target.endpoint,
+            namespace=target.namespace,
+            pool=target.pool,
+            token=target.token,
+        )
+        return _engine_host(known, place, clock, entropy)
+
+    host = ServerlessHost(known, make=make, access=_access(settings, clock, entropy))
+    return Hosting(
+        host=host,
+        app=lambda fallback: ServerlessApp(host, settings, clock=clock, fallback=fallback),
+        where=lambda url: f"to engines that call {url}{BASE_PATH}",
+        port=settings.port,
+        listens=True,
+        endpoint="",
+        guarded=settings.named.token is not None or settings.named.endpoint is not None,
+    )
+
+
+def _engine_host(
+    factories: Iterable[ActorFactory],
+    settings: EngineSettings,
+    clock: Clock,
+    entropy: Entropy,
+    stays: Callable[[], Awaitable[bool]] | None = None,
+) -> EngineHost:
+    spawns = settings.spawn == "always"
+    process = managed_engine(settings, clock=clock, entropy=entropy) if spawns else None
+    return EngineHost(
+        factories,
+        environment=EngineEnvironment(settings, clock=clock, entropy=entropy, process=process, stays=stays),
+        access=_access(settings, clock, entropy),
+        clock=clock,
+        entropy=entropy,
+        expose_errors=settings.expose_errors,
+    )
+
+
+def _access(settings: EngineSettings, clock: Clock, entropy: Entropy) -> ActorAccess:
+    return network_access(
+        settings.endpoint,
+        namespace=settings.namespace,
+        token=settings.token,
+        pool=settings.pool,
+        clock=clock,
+        entropy=entropy,
     )
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
+import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
@@ -27,19 +29,22 @@ from rivetkit._hosting import (
     embedded_hosting,
     engine_hosting,
     local_client,
+    serverless_hosting,
 )
+from rivetkit._running import configure_logging, run_to_end
 from rivetkit.client import Client
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.clock import Clock, SystemClock
 from rivetkit_core.config import ConfigError
 from rivetkit_core.entropy import Entropy, SystemEntropy
 from rivetkit_core.errors import RivetError, error
+from rivetkit_core.host.engine.settings import RuntimeMode
 from rivetkit_core.host.web.asgi import AsgiApp, Receive, Scope, Send
 from rivetkit_core.host.web.server import Address, ServeError, bind, serve, stay
 
 log = logging.getLogger("rivetkit.registry")
 
-_SWITCH_INTERVAL = 0.0005
+_SHUTDOWN_MARGIN = 5.0
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -79,6 +84,7 @@ class Registry:
         if synchronous not in get_args(Synchronous):
             raise ConfigError(f"synchronous is {synchronous!r}; it is 'normal' or 'full'")
         self._engine = engine
+        self._mode: RuntimeMode | None = None
         choose_engine(engine, os.environ)  # a mistake shows here, not when the program is served
         self._options = EmbeddedOptions(
             data_dir=data_dir or os.environ.get("RIVETKIT_STORAGE_PATH") or "./.rivetkit",
@@ -96,6 +102,12 @@ class Registry:
         return tuple(factory.name for factory in self._factories)
 
     @property
+    def shutdown_bound(self) -> float:
+        """Seconds an orderly end may take, for whoever kills what has not ended by then."""
+        grace = max((factory.config.shutdown_grace_period for factory in self._factories), default=0.0)
+        return 2 * (grace + _SHUTDOWN_MARGIN) + _SHUTDOWN_MARGIN
+
+    @property
     def client(self) -> Client:
         """A client for code in this process; calls take no socket. Usable while the registry runs.
 
@@ -106,7 +118,7 @@ class Registry:
             raise _not_running()
         return local_client(self._hosting.host.access)
 
-    def asgi(self) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    def asgi(self, *, mode: RuntimeMode | None = None) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         """An ASGI application to serve or mount.
 
         Served on its own it opens and closes the registry through the ASGI lifespan. Frameworks do not
@@ -114,7 +126,18 @@ class Registry:
 
             app = FastAPI(lifespan=registry.lifespan)
             app.mount("/rivet", registry.asgi())
+
+        Args:
+            mode: ``serverless`` for engines that call this application, at the URL it is mounted at, when an
+                actor is to start; they must be configured with that URL. Default: ``RIVETKIT_RUNTIME_MODE``,
+                else ``envoy``: this process connects to its engine.
+
+        Raises:
+            ConfigError: ``serverless`` with the embedded host.
         """
+        if mode is not None:
+            choose_engine(self._engine, os.environ, mode)
+            self._mode = mode
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
             hosting = self._require_hosting()
@@ -151,8 +174,10 @@ class Registry:
         handle_signals: bool = False,
         app: AsgiApp | None = None,
         on_ready: Callable[[str], None] | None = None,
+        stop: asyncio.Event | None = None,
+        stays: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
-        """Serve until cancelled; with ``handle_signals``, until SIGINT or SIGTERM.
+        """Serve until cancelled or ``stop`` is set; with ``handle_signals``, until SIGINT or SIGTERM.
 
         On an engine clients connect to the engine, and this process listens only if ``port``, ``fd`` or
         ``app`` is given.
@@ -165,22 +190,19 @@ class Registry:
             handle_signals: Install handlers for SIGINT and SIGTERM while serving.
             app: An ASGI application for every path that is not ours: your pages, your API.
             on_ready: Called once work is taken up, with the URL for clients.
+            stop: Ends serving when it is set, as a signal does.
+            stays: For a program that ends all processes of a pool at once: asked when this one ends, whether
+                others stay to take its actors over. If not, they are put to sleep. Default: the engine knows.
 
         Raises:
             ServeError: The port is taken or not allowed.
             StorageError: As for ``lifespan``, or the last changes of an actor could not be saved.
             RivetError: ``engine.*``: the engine cannot be reached or refused this process.
         """
-        hosting = self._require_hosting(engine)
+        hosting = self._require_hosting(engine, stays)
         listens = hosting.listens or app is not None or port is not None or fd is not None
         listener = bind(Address(host, hosting.port if port is None else port, fd)) if listens else None
-        try:
-            await hosting.host.open()
-        except BaseException:
-            self._hosting = None
-            if listener is not None:
-                listener.close()
-            raise
+        await self._open(hosting, listener)
         if listener is not None and host not in _LOOPBACK and not hosting.guarded:
             log.warning("listening on %s without a token: everybody who can connect may call actors", host)
         url = hosting.endpoint if listener is None else _url(listener.getsockname(), host)
@@ -189,14 +211,17 @@ class Registry:
             if on_ready is not None:
                 on_ready(url)
 
-        def finish() -> Awaitable[None]:
-            return self._close(hosting.host)
-
+        finish = functools.partial(self._close, hosting.host)
         if listener is None:
-            await stay(finish=finish, handle_signals=handle_signals, on_ready=ready)
+            await stay(finish=finish, handle_signals=handle_signals, on_ready=ready, stop=stop)
         else:
             await serve(
-                hosting.app(app), listener, finish=finish, handle_signals=handle_signals, on_ready=ready
+                hosting.app(app),
+                listener,
+                finish=finish,
+                handle_signals=handle_signals,
+                on_ready=ready,
+                stop=stop,
             )
 
     def run(
@@ -213,21 +238,15 @@ class Registry:
         Starts its own event loop. When it cannot serve, it prints one line that says why and what to do, and
         exits with status 1. The arguments are those of ``serve``.
         """
-        if not logging.getLogger().handlers:
-            level = os.environ.get("RIVET_LOG_LEVEL", "INFO").upper()
-            logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-            logging.getLogger("uvicorn").setLevel(logging.WARNING)
-        # The store commits on a thread of its own; with the default of 5 ms it would starve while the event
-        # loop is busy, and every strict reply with it.
-        sys.setswitchinterval(_SWITCH_INTERVAL)
+        configure_logging()
         if _has_running_loop():
             raise RuntimeError(
                 "registry.run() starts an event loop of its own, and one is running already: "
                 "write `await registry.serve()` inside it"
             )
         try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                serving = self.serve(
+            run_to_end(
+                self.serve(
                     host=host,
                     port=port,
                     fd=fd,
@@ -236,7 +255,7 @@ class Registry:
                     app=app,
                     on_ready=self._announce,
                 )
-                runner.run(serving)
+            )
         except (RivetError, ServeError, ConfigError) as failure:
             print(f"rivetkit: {failure}", file=sys.stderr)
             raise SystemExit(1) from None
@@ -245,15 +264,30 @@ class Registry:
         where = self._require_hosting().where(url)
         print(f"rivetkit: serving {', '.join(self.actor_names)} {where}", flush=True)
 
-    def _require_hosting(self, engine: str | None = None) -> Hosting:
+    def _require_hosting(
+        self, engine: str | None = None, stays: Callable[[], Awaitable[bool]] | None = None
+    ) -> Hosting:
         if self._hosting is None:
-            settings = choose_engine(engine or self._engine, os.environ)
+            settings = choose_engine(engine or self._engine, os.environ, self._mode)
             clock, entropy = self._clock, self._entropy
             if settings is None:
                 self._hosting = embedded_hosting(self._factories, self._options, clock=clock, entropy=entropy)
+            elif settings.mode == "serverless":
+                self._hosting = serverless_hosting(self._factories, settings, clock=clock, entropy=entropy)
             else:
-                self._hosting = engine_hosting(self._factories, settings, clock=clock, entropy=entropy)
+                self._hosting = engine_hosting(
+                    self._factories, settings, clock=clock, entropy=entropy, stays=stays
+                )
         return self._hosting
+
+    async def _open(self, hosting: Hosting, listener: socket.socket | None) -> None:
+        try:
+            await hosting.host.open()
+        except BaseException:
+            self._hosting = None
+            if listener is not None:
+                listener.close()
+            raise
 
     async def _close(self, host: Host) -> None:
         unsaved = await host.close()
@@ -303,11 +337,3 @@ def _has_running_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:  # not available on Windows
-        return None
-    return uvloop.new_event_loop

@@ -268,6 +268,27 @@ CATALOGUE: dict[str, ErrorSpec] = {
         True,
         "No answer within {timeout} s",
     ),
+    "config.endpoint_mismatch": ErrorSpec(
+        "config",
+        "endpoint_mismatch",
+        400,
+        True,
+        "This host works for the engine at {expected}, and the request names {received}",
+    ),
+    "config.namespace_mismatch": ErrorSpec(
+        "config",
+        "namespace_mismatch",
+        400,
+        True,
+        "This host works for the namespace {expected}, and the request names {received}",
+    ),
+    "config.pool_mismatch": ErrorSpec(
+        "config",
+        "pool_mismatch",
+        400,
+        True,
+        "This host works for the pool {expected}, and the request names {received}",
+    ),
     "connection.disconnect_failed": ErrorSpec(
         "connection",
         "disconnect_failed",

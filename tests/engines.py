@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -69,6 +70,21 @@ class RunningEngine:
             for pool in pools or ("default",):
                 await api.ensure_pool(pool)
         return name
+
+    def endpoint_of(self, namespace: str) -> str:
+        """What clients and hosts of a namespace connect to."""
+        return self.endpoint.replace("://", f"://{namespace}@")
+
+    async def wait_for_pool(self, namespace: str, pool: str = "default") -> None:
+        """Wait until actors can be created: the engine must have seen a host of the pool."""
+        async with self.api(namespace) as api:
+            await api.wait_for_pool(pool)
+
+    async def clear(self, namespace: str, *names: str) -> None:
+        """Destroy the actors of these names; without a host the engine would try to place them for ever."""
+        async with self.api(namespace) as api:
+            listed = await asyncio.gather(*(api.list_actors(name) for name in names))
+            await asyncio.gather(*(api.delete_actor(actor.actor_id) for page in listed for actor in page))
 
 
 @contextlib.asynccontextmanager

@@ -14,7 +14,11 @@ FILES = {
     "/actor.js": ("actor.js", "text/javascript"),
 }
 # Only our own files run, so that markup in a message could do nothing even if it got into the document.
-POLICY = "default-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+# Websockets may go anywhere: the actors may be on an engine.
+POLICY = (
+    "default-src 'self'; connect-src 'self' ws: wss:; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
 
 
 async def page(

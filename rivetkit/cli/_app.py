@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from rivetkit.cli import _engine
+from rivetkit.cli._serve import serve_command
 
 app = typer.Typer(
     help="Durable actors in Python.",
@@ -12,6 +13,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("serve")(serve_command)
 app.add_typer(_engine.app, name="engine")
 
 

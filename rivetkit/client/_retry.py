@@ -12,7 +12,7 @@ from typing import TypeVar
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy, jitter
 from rivetkit_core.errors import RivetError
-from rivetkit_core.host.port import ById, ByKey, Target
+from rivetkit_core.host.port import ByKey, Target
 
 T = TypeVar("T")
 
@@ -65,7 +65,8 @@ class Backoff:
 def nothing_ran(failure: RivetError, target: Target) -> bool:
     """Whether the call can be repeated without running an action twice."""
     identity = _identity(failure)
-    return identity in _BETWEEN_LIVES or _destroyed(identity, target) or _missing(identity, target)
+    destroyed = identity.startswith("actor.destroyed_")  # by the time of the next attempt it is gone, or anew
+    return destroyed or identity in _BETWEEN_LIVES or _missing(identity, target)
 
 
 def ends_opening(failure: RivetError, target: Target) -> bool:
@@ -98,10 +99,6 @@ async def repeat_between_lives(
 
 def _identity(failure: RivetError) -> str:
     return f"{failure.group}.{failure.code}"
-
-
-def _destroyed(identity: str, target: Target) -> bool:
-    return identity.startswith("actor.destroyed_") and not isinstance(target, ById)
 
 
 def _missing(identity: str, target: Target) -> bool:

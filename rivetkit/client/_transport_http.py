@@ -11,6 +11,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import cast
 
 import httpx
@@ -22,7 +23,7 @@ from rivetkit.client._pending import twin
 from rivetkit_core._version import VERSION
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.errors import RivetError, error
+from rivetkit_core.errors import ActorNotFound, RivetError, error
 from rivetkit_core.host.port import ActorKey, ById, ByKey, Link, Target
 from rivetkit_core.wire import actor_key, gateway_url
 from rivetkit_core.wire.client_protocol import Codec
@@ -69,7 +70,12 @@ class HttpAccess:
             **_optional(input=_base64(input)),
             "crash_policy": _CRASH_POLICY,
         }
-        return _actor_id(await self._manage(gateway, "POST", body=body))
+        try:
+            return _actor_id(await self._manage(gateway, "POST", body=body))
+        except RivetError as failure:
+            if (failure.group, failure.code) == ("actor", "destroyed_during_creation"):
+                await self._refuse_key_in_use(gateway, ByKey(name, key))
+            raise
 
     async def call(self, target: Target, action: str, args: bytes, *, params: bytes | None) -> bytes:
         gateway = await self._require_gateway()
@@ -181,6 +187,17 @@ class HttpAccess:
             "crash_policy": _CRASH_POLICY,
         }
         return _actor_id(await self._manage(gateway, "PUT", body=body))
+
+    async def _refuse_key_in_use(self, gateway: Gateway, target: ByKey) -> None:
+        """An engine makes an actor before it looks whether the key is free, and may say only that it ended.
+
+        Raises:
+            RivetError: ``actor.duplicate_key``.
+        """
+        with suppress(ActorNotFound):
+            actor_id = await self._resolve_key(gateway, target)
+            key = actor_key.serialize(target.key)
+            raise error("actor.duplicate_key", existing_actor_id=actor_id, key=key)
 
     async def _manage(
         self,

@@ -259,7 +259,7 @@ def _passes(answer: httpx.Response) -> bool:
     if answer.headers["content-type"] != "application/json":
         return False
     group, _, code = error_of(answer).partition(".")
-    return group == "actor" and code.startswith(("destroyed_", "destroying"))
+    return group == "actor" and code.startswith(("destroyed_", "destroying", "stopping"))
 
 
 def gateway_error(answer: httpx.Response) -> tuple[int, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class Differences:
     start_failure_is_a_message: bool
 
 
-DIFFERENCES = {
+DIFFERENCES: Mapping[type[Serving], Differences] = {
     Embedded: Differences(
         malformed_id=(404, "actor.not_found"),
         no_route="guard.no_route",
@@ -47,7 +47,7 @@ DIFFERENCES = {
     Engine: Differences(
         malformed_id=(500, "core.internal_error"),
         no_route="guard.websocket_not_supported",
-        call_during_destroy=(500, "actor.destroying"),
+        call_during_destroy=(503, "actor.destroying"),
         start_failure_is_a_message=True,
     ),
 }

@@ -144,8 +144,7 @@ class Engine:
             linger=_LINGER,
         )
         await self._host.open()
-        async with self._engine.api(settings.namespace) as api:
-            await api.wait_for_pool(settings.pool)
+        await self._engine.wait_for_pool(settings.namespace)
 
     def begin_stop(self) -> asyncio.Task[None]:
         return asyncio.create_task(self.stop())
@@ -161,9 +160,6 @@ class Engine:
         await self.start()
 
     async def leave(self) -> None:
-        """Destroy the actors first: the engine would look for another host for them, again and again."""
-        async with self._engine.api(self.client.namespace) as api:
-            listed = await asyncio.gather(*(api.list_actors(name) for name in NAMES))
-            await asyncio.gather(*(api.delete_actor(actor.actor_id) for page in listed for actor in page))
+        await self._engine.clear(self.client.namespace, *NAMES)
         await self.stop()
         await self._http.aclose()

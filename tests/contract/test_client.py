@@ -1,41 +1,37 @@
-"""One behaviour, whichever way a client takes: over a socket in every encoding, or inside the process."""
+"""One behaviour, whichever way a client takes: in every encoding or from inside the process."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import pytest
 
-from rivetkit import Registry, RivetError, UserError, ValidationError
+from rivetkit import RivetError, UserError, ValidationError
 from rivetkit.client import Client, ConnectionStatus
+from rivetkit.client._endpoint import EncodingName
 from rivetkit_core.errors import ActorNotFound, ConnectionLost, Forbidden
 from tests.contract.client_actors import Member, Room
+from tests.contract.client_places import MakePlace, Place, here, on_engine
 
-WAYS = ["bare", "cbor", "json", "local"]
-
-
-@asynccontextmanager
-async def serving(registry: Registry, port: int = 0) -> AsyncGenerator[str]:
-    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    server = asyncio.create_task(registry.serve(port=port, on_ready=ready.set_result))
-    await asyncio.wait([server, ready], return_when=asyncio.FIRST_COMPLETED)
-    try:
-        yield await ready
-    finally:
-        server.cancel()
-        await asyncio.wait([server])
+ENCODINGS: list[EncodingName] = ["bare", "cbor", "json"]
+PLACES = [pytest.param(here, id="embedded"), pytest.param(on_engine, id="engine", marks=pytest.mark.engine)]
 
 
-@pytest.fixture(params=WAYS)
-async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
-    registry = Registry(Room, data_dir=":memory:")
-    async with serving(registry) as url:
-        made = registry.client if request.param == "local" else Client(url, encoding=request.param)
+@pytest.fixture(params=PLACES)
+async def place(request: pytest.FixtureRequest) -> Place:
+    make: MakePlace = request.param
+    return make(lambda: request.getfixturevalue("engine"))
+
+
+@pytest.fixture(params=[*ENCODINGS, "local"])
+async def client(request: pytest.FixtureRequest, place: Place) -> AsyncIterator[Client]:
+    async with place.serving() as (registry, endpoint):
+        made = registry.client if request.param == "local" else Client(endpoint, encoding=request.param)
         async with made:
             yield made
+            await place.leave()
 
 
 async def failure_of(work: Coroutine[Any, Any, object]) -> RivetError:
@@ -177,10 +173,11 @@ async def waiting_result(task: asyncio.Task[None]) -> None:
     await task
 
 
-async def test_a_connection_survives_a_restart_of_the_server() -> None:
+@pytest.mark.parametrize("encoding", ENCODINGS)
+async def test_a_connection_survives_a_restart_of_the_server(place: Place, encoding: EncodingName) -> None:
     statuses: asyncio.Queue[ConnectionStatus] = asyncio.Queue()
-    async with serving(Registry(Room, data_dir=":memory:")) as url:
-        client = Client(url)
+    async with place.serving() as (_, endpoint):
+        client = Client(endpoint, encoding=encoding)
         conn = client.get_or_create(Room, "a").connect()
         await conn.__aenter__()
         stream = await conn.events(Room.counted).__aenter__()
@@ -189,9 +186,10 @@ async def test_a_connection_survives_a_restart_of_the_server() -> None:
         conn.on_status_change(statuses.put_nowait)
     failure = await failure_of(waiting_result(in_flight))
     assert isinstance(failure, ConnectionLost) or failure.group == "actor"
-    async with serving(Registry(Room, data_dir=":memory:"), port=int(url.rpartition(":")[2])), client:
+    async with place.serving(), client:
         assert await conn.call(Room.count) == 1
         assert await stream.__anext__() == 1
+        await place.leave()
     assert statuses.get_nowait() is ConnectionStatus.DISCONNECTED
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
 
 from tests.e2e.browser import Browser, Tab
+from tests.engines import RunningEngine
 from tests.examples.program import Program
 
 pytestmark = pytest.mark.e2e
@@ -17,13 +18,15 @@ pytestmark = pytest.mark.e2e
 class Room:
     """The example as a process that can be killed and started again on its port."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, environ: Mapping[str, str] | None = None) -> None:
         self._data_dir = data_dir
+        self._environ = environ
         self._port = "0"
 
     async def start(self) -> None:
         options = ("--port", self._port, "--data-dir", str(self._data_dir))
-        self.program = await Program("-m", "examples.chat_room", *options).__aenter__()
+        program = Program("-m", "examples.chat_room", *options, environ=self._environ)
+        self.program = await program.__aenter__()
         self.url = await self.program.serving()
         self._port = str(urlsplit(self.url).port)
 
@@ -31,6 +34,17 @@ class Room:
 @pytest.fixture
 async def room(tmp_path: Path) -> AsyncIterator[Room]:
     started = Room(tmp_path / "data")
+    await started.start()
+    try:
+        yield started
+    finally:
+        await started.program.kill()
+
+
+@pytest.fixture
+async def room_on_an_engine(tmp_path: Path, engine: RunningEngine) -> AsyncIterator[Room]:
+    environ = {"RIVET_ENDPOINT": engine.endpoint, "RIVET_NAMESPACE": await engine.fresh_namespace()}
+    started = Room(tmp_path / "unused", environ)
     await started.start()
     try:
         yield started
@@ -72,6 +86,19 @@ async def test_two_people_see_each_other_and_what_they_say(browser: Browser, roo
     await bob.close()
     await ada.wait_gone("#members li >> text=Bob")
     assert ada.problems == bob.problems == []
+
+
+@pytest.mark.engine
+async def test_the_same_page_works_with_its_rooms_on_an_engine(
+    browser: Browser, room_on_an_engine: Room
+) -> None:
+    ada = await join(browser, room_on_an_engine, "Ada")
+    bob = await join(browser, room_on_an_engine, "Bob")
+    await say(ada, "hello")
+    await bob.wait_text("#messages li", "hello")
+    await bob.reload()
+    await bob.wait_text("#messages li", "hello")
+    assert ada.problems == []
 
 
 async def test_a_reload_keeps_the_history_and_the_name(browser: Browser, room: Room) -> None:

@@ -9,9 +9,11 @@ Its output is collected line by line; every wait is bounded and fails with what 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,15 +22,16 @@ ROOT = Path(__file__).resolve().parents[2]
 LINE_TIMEOUT = 20.0
 EXIT_TIMEOUT = 20.0
 
-_READY = re.compile(r"on (http://\S+),|running on (http://\S+)")
+_READY = re.compile(r"on (http://\S+),|(?:running|listening) on (http://\S+)")
 
 
 class Program:
     """One run of ``python <arguments>``. Leaving the block kills it if it still runs."""
 
-    def __init__(self, *arguments: str, cwd: Path = ROOT) -> None:
+    def __init__(self, *arguments: str, cwd: Path = ROOT, environ: Mapping[str, str] | None = None) -> None:
         self._arguments = arguments
         self._cwd = cwd
+        self._environ = {**os.environ, **(environ or {})}
         self.output = ""
 
     async def __aenter__(self) -> Self:
@@ -36,6 +39,7 @@ class Program:
             sys.executable,
             *self._arguments,
             cwd=self._cwd,
+            env=self._environ,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

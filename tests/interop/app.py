@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel
 
-from rivetkit import ActionGroup, Actor, Conn, Event, UserError, action, actor, create_state
+from rivetkit import ActionGroup, Actor, Conn, Event, RivetError, UserError, action, actor, create_state
 from rivetkit_core.errors import error
 
 
@@ -207,4 +207,30 @@ class Room(Actor):
         await self.conn.disconnect("bye")
 
 
-ACTORS = (Echo, Counter, Room)
+@actor(name="relay")
+class Relay(Actor):
+    """Calls other actors, of any runtime."""
+
+    @action
+    async def forward(self, name: str, key: list[str], action: str, args: list[object]) -> object:
+        return await self.ctx.client.get_by_name(name, key).call_by_name(action, *args)
+
+    @action
+    async def failure(self, name: str, key: list[str], action: str, args: list[object]) -> object:
+        try:
+            await self.ctx.client.get_by_name(name, key).call_by_name(action, *args)
+        except RivetError as failed:
+            return [failed.group, failed.code, failed.message, failed.metadata]
+        return None
+
+    @action
+    async def next_event(
+        self, name: str, key: list[str], event: str, action: str, args: list[object]
+    ) -> list[object]:
+        handle = self.ctx.client.get_by_name(name, key)
+        async with handle.connect() as conn, conn.events_by_name(event) as events:
+            await conn.call_by_name(action, *args)
+            return list(await anext(events))
+
+
+ACTORS = (Echo, Counter, Room, Relay)

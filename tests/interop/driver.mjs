@@ -2,7 +2,7 @@
  * Runs the unmodified TypeScript client on behalf of a Python test. See ../harness/channel.mjs for the
  * channel and values.mjs for how values travel on it.
  *
- * Every request names its client ({endpoint, encoding}); operations on an actor add {name, method, key,
+ * Every request names its client ({endpoint, namespace, encoding}); operations on an actor add {name, method, key,
  * actorId, params, input}. Connections and their listeners are numbered here. Pushed lines:
  *   {"event": connection, "name", "args"}    {"status": connection, "value"}    {"failure": connection, "error"}
  */
@@ -15,11 +15,11 @@ const clients = new Map();
 const connections = new Map();
 const listeners = new Map();
 
-function clientOf({ endpoint, encoding }) {
-  const name = `${encoding} ${endpoint}`;
+function clientOf({ endpoint, namespace, encoding }) {
+  const name = `${encoding} ${namespace} ${endpoint}`;
   let client = clients.get(name);
   if (client === undefined) {
-    client = createClient({ endpoint, encoding });
+    client = createClient({ endpoint, namespace, encoding });
     clients.set(name, client);
   }
   return client;

@@ -66,11 +66,11 @@ class Response:
 
 
 class TypescriptClient:
-    """A Node process with one client for ``endpoint`` and ``encoding``."""
+    """A Node process with one client for ``endpoint``, ``namespace`` and ``encoding``."""
 
-    def __init__(self, endpoint: str, encoding: Encoding) -> None:
+    def __init__(self, endpoint: str, encoding: Encoding, *, namespace: str = "default") -> None:
         self.encoding: Encoding = encoding
-        self._client: Message = {"endpoint": endpoint, "encoding": encoding}
+        self._client: Message = {"endpoint": endpoint, "namespace": namespace, "encoding": encoding}
         self._connections: dict[int, TypescriptConnection] = {}
         # Pushed lines may overtake the answer that tells a connection's number.
         self._early: dict[int, list[Message]] = {}

@@ -1,6 +1,7 @@
-"""Serves the actors of ``app.py``: ``python -m tests.interop.serve --port N --data-dir D --ready-fd F``.
+"""Serves the actors of ``app.py`` where the environment says: ``python -m tests.interop.serve --ready-fd F``.
 
-Writes one byte to the file descriptor ``F`` once the port accepts connections. SIGTERM stops it.
+Writes one byte to the file descriptor ``F`` once it has taken up work. SIGTERM stops it. In this process they
+are served with ``--port N --data-dir D``.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from tests.interop.server import HOST
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--ready-fd", type=int, required=True)
     options = parser.parse_args()
 

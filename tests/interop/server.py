@@ -1,4 +1,4 @@
-"""Our server as a process of its own, and a front that keeps its port open while it restarts."""
+"""Our actors served by a process of its own, on either host, and a front that keeps a port open meanwhile."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 HOST = "127.0.0.1"
 START_TIMEOUT = 20.0
@@ -20,16 +23,47 @@ _ROOT = Path(__file__).parents[2]
 _CHUNK = 65_536
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where actors are served, and how clients get there.
+
+    Attributes:
+        options: What the program that serves them is told.
+        environment: What is added to its environment.
+    """
+
+    endpoint: str
+    namespace: str = "default"
+    options: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def is_engine(self) -> bool:
+        return "RIVET_ENDPOINT" in self.environment
+
+    @classmethod
+    def embedded(cls, data_dir: Path) -> Place:
+        """In the program itself."""
+        port = _free_port()
+        return cls(f"http://{HOST}:{port}", options=("--port", str(port), "--data-dir", str(data_dir)))
+
+    @classmethod
+    def on_engine(cls, endpoint: str, namespace: str, pool: str = "default") -> Place:
+        """On an engine that runs."""
+        settings = {
+            "RIVET_ENDPOINT": endpoint,
+            "RIVET_NAMESPACE": namespace,
+            "RIVET_POOL": pool,
+            "RIVETKIT_ENGINE_SPAWN": "never",
+        }
+        return cls(endpoint, namespace, environment=settings)
+
+
 class ServerProcess:
     """``tests.interop.serve`` in a process. Blocking: a context manager for fixtures and threads."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self.port = _free_port()
-        self._data_dir = data_dir
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://{HOST}:{self.port}"
+    def __init__(self, place: Place) -> None:
+        self.place = place
 
     def __enter__(self) -> Self:
         self.start()
@@ -41,15 +75,16 @@ class ServerProcess:
         self.stop()
 
     def start(self) -> None:
-        """Start and wait until the port accepts connections.
+        """Start and wait until it has taken up work.
 
         Raises:
             RuntimeError: It ended, or did not get there in time; its standard error says why.
         """
         ready, signal_ready = os.pipe()
-        command = [sys.executable, "-m", "tests.interop.serve", "--port", str(self.port)]
-        command += ["--data-dir", str(self._data_dir), "--ready-fd", str(signal_ready)]
-        self._process = subprocess.Popen(command, cwd=_ROOT, pass_fds=(signal_ready,))
+        command = [sys.executable, "-m", "tests.interop.serve", "--ready-fd", str(signal_ready)]
+        command += self.place.options
+        environment = {**os.environ, **self.place.environment}
+        self._process = subprocess.Popen(command, cwd=_ROOT, env=environment, pass_fds=(signal_ready,))
         os.close(signal_ready)
         try:
             readable, _, _ = select.select([ready], [], [], START_TIMEOUT)
@@ -82,8 +117,8 @@ class Front:
     under it needs something that keeps listening.
     """
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, endpoint: str) -> None:
+        self._port = urlsplit(endpoint).port
         self._up = asyncio.Event()
         self._up.set()
         self._links: set[asyncio.Task[None]] = set()

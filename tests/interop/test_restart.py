@@ -1,4 +1,4 @@
-"""A stock TypeScript client through a restart of our server.
+"""A stock TypeScript client through a restart of our embedded server.
 
 It gives up for good on a refused connection, so something has to keep listening: here ``Front``.
 """
@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 
 from tests.interop.driver import Encoding, Received, TypescriptClient
-from tests.interop.server import Front, ServerProcess
+from tests.interop.server import Front, Place, ServerProcess
 
 pytestmark = pytest.mark.interop
 
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path) as process:
+    with ServerProcess(Place.embedded(tmp_path)) as process:
         yield process
 
 
 @pytest.fixture
 async def front(own_server: ServerProcess) -> AsyncIterator[Front]:
-    async with Front(own_server.port) as running:
+    async with Front(own_server.place.endpoint) as running:
         yield running
 
 

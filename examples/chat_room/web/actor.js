@@ -7,7 +7,8 @@
 export class Connection {
   #socket;
   #timer;
-  #url;
+  #actor;
+  #key;
   #protocols;
   #handlers;
   #calls = new Map();
@@ -17,21 +18,15 @@ export class Connection {
 
   /** `handlers`: `status(text)`, `refused(message)`, and `events`, a function for each event name. */
   constructor(actor, key, params, handlers) {
-    const query = new URLSearchParams({
-      "rvt-namespace": "default",
-      "rvt-method": "getOrCreate",
-      "rvt-runner": "default",
-      "rvt-key": key,
-      "rvt-crash-policy": "sleep",
-    });
-    this.#url = `${location.origin.replace(/^http/, "ws")}/gateway/${actor}/connect?${query}`;
+    this.#actor = actor;
+    this.#key = key;
     this.#protocols = ["rivet", "rivet_encoding.json", `rivet_conn_params.${tokenSafe(JSON.stringify(params))}`];
     this.#handlers = handlers;
-    this.#open();
+    this.#connect();
   }
 
   call(name, ...args) {
-    if (this.#socket.readyState !== WebSocket.OPEN) return Promise.reject(new Error("not connected"));
+    if (this.#socket?.readyState !== WebSocket.OPEN) return Promise.reject(new Error("not connected"));
     const id = String(this.#nextId++);
     return new Promise((resolve, reject) => {
       this.#calls.set(id, { resolve, reject });
@@ -42,11 +37,29 @@ export class Connection {
   close() {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#socket.close();
+    this.#socket?.close();
   }
 
-  #open() {
-    this.#socket = new WebSocket(this.#url, this.#protocols);
+  /** The server says where its actors are: here, or on an engine. */
+  async #connect() {
+    try {
+      const { clientEndpoint, clientNamespace } = await (await fetch("/metadata")).json();
+      if (!this.#closed) this.#open(clientEndpoint ?? location.origin, clientNamespace ?? "default");
+    } catch {
+      this.#lost();
+    }
+  }
+
+  #open(endpoint, namespace) {
+    const query = new URLSearchParams({
+      "rvt-namespace": namespace,
+      "rvt-method": "getOrCreate",
+      "rvt-runner": "default",
+      "rvt-key": this.#key,
+      "rvt-crash-policy": "sleep",
+    });
+    const url = `${endpoint.replace(/^http/, "ws").replace(/\/$/, "")}/gateway/${this.#actor}/connect?${query}`;
+    this.#socket = new WebSocket(url, this.#protocols);
     this.#socket.onmessage = (frame) => this.#receive(JSON.parse(frame.data).body);
     this.#socket.onclose = () => this.#lost();
   }
@@ -56,7 +69,7 @@ export class Connection {
     this.#calls.clear();
     if (this.#closed) return;
     this.#handlers.status("reconnecting");
-    this.#timer = setTimeout(() => this.#open(), this.#delay);
+    this.#timer = setTimeout(() => this.#connect(), this.#delay);
     this.#delay = Math.min(this.#delay * 2, 5000);
   }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy, new_uuid
 from rivetkit_core.errors import ProtocolError, RivetError, error
@@ -22,6 +24,9 @@ class EngineEnvironment:
     """One process's way to one engine, which it starts itself if it is given an ``EngineProcess``.
 
     The envoy key is made anew by each process, and kept over reconnects.
+
+    Args:
+        stays: Whether others of the pool outlive this process; asked when it ends. Who ends them all says no.
     """
 
     def __init__(
@@ -31,8 +36,10 @@ class EngineEnvironment:
         clock: Clock,
         entropy: Entropy,
         process: EngineProcess | None = None,
+        stays: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._settings = settings
+        self._stays = stays
         self._clock = clock
         self._process = process
         self.envoy_key = new_uuid(entropy)
@@ -73,6 +80,8 @@ class EngineEnvironment:
 
     async def has_company(self) -> bool:
         """Whether other envoys of the pool run a version at least as new; if in doubt, yes."""
+        if self._stays is not None and not await self._stays():
+            return False
         try:
             async with self._api() as api:
                 envoys = await api.list_envoys(self._settings.pool)

@@ -100,6 +100,7 @@ class Envoy:
         self._entropy = entropy
         self._link: EnvoyLink | None = None
         self._initialized = False
+        self._connected = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[EnvoyInit] | None = None
         self._flush_scheduled = False
@@ -121,6 +122,11 @@ class Envoy:
     def is_connected(self) -> bool:
         """Whether the engine has accepted the current connection."""
         return self._initialized
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether this envoy will never be connected again: closed, refused or evicted."""
+        return self._supervisor is None or self._supervisor.done()
 
     # --- owner's side ---------------------------------------------------------------------------
 
@@ -144,6 +150,23 @@ class Envoy:
         except BaseException:
             await self.close()
             raise
+
+    async def connected(self, timeout: float) -> None:
+        """Wait until the engine has accepted a connection that still stands.
+
+        Raises:
+            RivetError: ``engine.unreachable`` after ``timeout`` seconds.
+        """
+        try:
+            async with self._clock.timeout(timeout):
+                await self._connected.wait()
+        except TimeoutError:
+            reason = "no connection yet" if self.failure is None else self.failure.message
+            raise error("engine.unreachable", endpoint=self._endpoint, reason=reason) from None
+
+    def take_commands(self, entries: tuple[CommandEntry, ...]) -> None:
+        """Handle commands that came another way than the connection, as if they had come on it."""
+        self._on_commands(entries)
 
     def report(self, actor_id: str, generation: int, *events: ActorEvent) -> None:
         """Tell the engine about one generation; arrives at some time, in order, even over a reconnect."""
@@ -257,6 +280,7 @@ class Envoy:
 
     def _on_init(self, init: EnvoyInit) -> None:
         self._initialized = True
+        self._connected.set()
         self._connected_at = self.last_contact = self._clock.monotonic()
         self.failure = None
         self.lease.duration = init.envoy_lost_threshold / 1000
@@ -328,6 +352,7 @@ class Envoy:
         if not self._initialized:
             return
         self._initialized = False
+        self._connected.clear()
         self.events.on_link_lost()
         self._commands.on_link_lost()
         self.requests.on_link_lost()

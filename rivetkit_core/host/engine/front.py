@@ -7,29 +7,52 @@ goes there, so a page and its program move to an engine without a change.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Literal, Protocol
 
 from rivetkit_core._version import VERSION
+from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.edge.errors import error_json
 from rivetkit_core.errors import RivetError, error, masked, status_of
-from rivetkit_core.host.engine.host import EngineHost
 from rivetkit_core.host.engine.settings import EngineSettings
 from rivetkit_core.host.web import cors
-from rivetkit_core.host.web.asgi import AsgiApp, Head, Receive, Scope, Send, read_head, respond
-from rivetkit_core.host.web.lifespan import run_lifespan
+from rivetkit_core.host.web.asgi import AsgiApp, Head, Headers, Receive, Scope, Send, read_head, respond
+from rivetkit_core.host.web.lifespan import Opened, run_lifespan
 from rivetkit_core.wire.envoy.codec import SUPPORTED_VERSIONS
 
 _BANNER = b"This is a RivetKit server. Connect to it with a RivetKit client.\n"
-_PING_STALE_AFTER = 20.0
+
+
+class Fronted(Opened, Protocol):
+    """A host whose actors an engine placed."""
+
+    @property
+    def factories(self) -> Mapping[str, ActorFactory]: ...
+
+    @property
+    def is_in_touch(self) -> bool:
+        """Whether every engine it works for was heard of lately."""
+        ...
 
 
 class FrontApp:
-    """One engine host as an ASGI application; ``fallback`` gets every request that is not ours."""
+    """One host as an ASGI application; ``fallback`` gets every request that is not ours.
+
+    Args:
+        kind: What the engine is told: whether it waits for our connection, or calls us first.
+    """
 
     def __init__(
-        self, host: EngineHost, settings: EngineSettings, *, fallback: AsgiApp | None = None
+        self,
+        host: Fronted,
+        settings: EngineSettings,
+        *,
+        kind: Literal["normal", "serverless"] = "normal",
+        fallback: AsgiApp | None = None,
     ) -> None:
         self._host = host
         self._settings = settings
+        self._kind = kind
         self._fallback = fallback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,19 +78,18 @@ class FrontApp:
         headers = cors.manager_headers(head)
         try:
             content_type, body = self._answer(head)
-            status = 200
         except RivetError as failure:
-            seen = masked(failure)
-            status = status_of(seen.group, seen.code)
-            content_type, body = "application/json", error_json(seen)
-        await respond(send, status, [*headers, ("content-type", content_type)], body)
+            await refuse(send, failure, headers)
+        else:
+            await respond(send, 200, [*headers, ("content-type", content_type)], body)
 
     def _answer(self, head: Head) -> tuple[str, bytes]:
         match head.method, head.path:
             case "GET" | "HEAD", "/":
                 return "text/plain; charset=utf-8", _BANNER
             case "GET" | "HEAD", "/health":
-                self._require_contact()
+                if not self._host.is_in_touch:
+                    raise error("engine.ping_stale")
                 return "application/json", _dump({"runtime": "rivetkit", "status": "ok", "version": VERSION})
             case "GET" | "HEAD", "/metadata":
                 return "application/json", _dump(self._metadata())
@@ -81,18 +103,13 @@ class FrontApp:
         await receive()
         await send({"type": "websocket.close", "code": 1011, "reason": "api.not_found"})
 
-    def _require_contact(self) -> None:
-        last = self._host.envoy.last_contact
-        if last is None or self._host.clock.monotonic() - last > _PING_STALE_AFTER:
-            raise error("engine.ping_stale")
-
     def _metadata(self) -> dict[str, object]:
         public = self._settings.public
         shown: dict[str, object] = {
             "runtime": "rivetkit",
             "version": VERSION,
             "envoyProtocolVersion": SUPPORTED_VERSIONS[0],
-            "envoy": {"kind": {"normal": {}}, "version": self._settings.version},
+            "envoy": {"kind": {self._kind: {}}, "version": self._settings.version},
             "actorNames": {name: {"metadata": {}} for name in self._host.factories},
             "clientEndpoint": public.base,
             "clientNamespace": public.namespace or self._settings.namespace,
@@ -100,6 +117,13 @@ class FrontApp:
         if public.token is not None:
             shown["clientToken"] = public.token
         return shown
+
+
+async def refuse(send: Send, failure: RivetError, headers: Headers) -> None:
+    """Answer with an error, as far as strangers may see it."""
+    seen = masked(failure)
+    status = status_of(seen.group, seen.code)
+    await respond(send, status, [*headers, ("content-type", "application/json")], error_json(seen))
 
 
 def _dump(value: object) -> bytes:

@@ -42,6 +42,7 @@ from rivetkit_core.wire.envoy.messages import (
 log = logging.getLogger("rivetkit.envoy")
 
 _DRAIN_MARGIN = 5.0
+_PING_STALE_AFTER = 20.0
 
 
 class Environment(Protocol):
@@ -129,6 +130,17 @@ class EngineHost:
             raise error("registry.shut_down")
         return self._envoy
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the engine will place nothing here any more, so that only ``close`` is left to do."""
+        return self._envoy is None or self._envoy.has_ended
+
+    @property
+    def is_in_touch(self) -> bool:
+        """Whether the engine was heard of lately."""
+        last = None if self._envoy is None else self._envoy.last_contact
+        return last is not None and self.clock.monotonic() - last <= _PING_STALE_AFTER
+
     async def open(self) -> None:
         """Connect to the engine; on return it may place actors here.
 
@@ -168,12 +180,13 @@ class EngineHost:
         if not self.is_open or self.is_closing:
             return 0
         self.is_closing = True
-        busy = bool(self._tasks)
-        if busy:
+        if self._tasks:
             await self._part_with_actors()
-        self.envoy.begin_drain()
-        if busy:  # late requests are told to look elsewhere
+            # Late requests are told to look elsewhere. And the engine must have taken note of who sleeps
+            # before it hears that this envoy leaves, or it would move them.
             await self.clock.sleep(self._linger)
+            await self._end_by_force_after(self._grace() + _DRAIN_MARGIN)
+        self.envoy.begin_drain()
         await self._tunnel.close()
         await self.access.aclose()
         await self.envoy.close()
@@ -181,14 +194,37 @@ class EngineHost:
         self.is_open = False
         return self._unsaved
 
+    async def begin(self, entry: CommandEntry) -> None:
+        """Handle a start that came with a request, at most once, however often and wherever it comes.
+
+        Raises:
+            RivetError: ``engine.unreachable`` when the connection, which actors live by, does not come back
+                in time; ``registry.shut_down``.
+        """
+        await self.envoy.connected(self._connect_timeout)
+        if not self.is_open or self.is_closing:
+            raise error("registry.shut_down")
+        self.envoy.take_commands((entry,))
+
+    async def ended(self, actor_id: str, generation: int) -> None:
+        """Wait until a generation does not run here, which is at once if it never did. Safe to cancel."""
+        for hosted, task in tuple(self._tasks.items()):
+            if (hosted.actor_id, hosted.generation) == (actor_id, generation):
+                await asyncio.wait([task])
+
     async def _part_with_actors(self) -> None:
         if await self._environment.has_company():
+            log.info("handing %d actors over to the others of the pool", len(self._tasks))
             self.envoy.begin_drain()
         else:
+            log.info("putting %d actors to sleep", len(self._tasks))
             self._sleepy = True
             for hosted in tuple(self._tasks):
                 hosted.ask_to_sleep()
-        bound = self._grace() + _DRAIN_MARGIN
+        await self._end_by_force_after(self._grace() + _DRAIN_MARGIN)
+
+    async def _end_by_force_after(self, bound: float) -> None:
+        """Wait until nothing runs here; after ``bound`` seconds see to it."""
         if await self._wait_until_empty(bound):
             return
         log.warning("%d actors were not taken away in time and end here", len(self._tasks))

@@ -42,7 +42,21 @@ _LOCAL_TOKEN = "dev"  # noqa: S105 - what every SDK sends to an engine without a
 _MAX_VERSION = 2**32 - 1
 _MAX_PORT = 65_535
 _MAX_POOL = 128
+_ENDPOINT = ("RIVET_ENDPOINT", "RIVET_RUN_ENGINE_HOST", "RIVET_RUN_ENGINE_PORT")
 _FLAGS = {"1": True, "true": True, "0": False, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the environment names in so many words; None where a default holds.
+
+    A serverless host is told by each request which engine it comes from, and refuses what is named otherwise.
+    """
+
+    endpoint: str | None = None
+    namespace: str | None = None
+    pool: str | None = None
+    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +85,7 @@ class EngineSettings:
     auto_install: bool = False
     storage: Path = field(default_factory=lambda: Path.home() / ".rivetkit")
     expose_errors: bool = False
+    named: Named = field(default_factory=Named)
 
     @property
     def spawns(self) -> bool:
@@ -91,24 +106,26 @@ def read_settings(environ: Mapping[str, str]) -> EngineSettings:
     """
     given = _Variables(environ)
     where = given.endpoint("RIVET_ENDPOINT") or Endpoint(_run_endpoint(given))
-    namespace = given.agreed("RIVET_NAMESPACE", where.namespace, "RIVET_ENDPOINT") or "default"
     local = is_local(where.base)
+    namespace = given.agreed("RIVET_NAMESPACE", where.namespace, "RIVET_ENDPOINT")
+    pool = _pool(given)
     token = given.agreed("RIVET_TOKEN", where.token, "RIVET_ENDPOINT", secret=True)
     settings = EngineSettings(
         endpoint=where.base,
-        namespace=namespace,
+        namespace=namespace or "default",
         token=token or (_LOCAL_TOKEN if local else None),
-        pool=_pool(given),
+        pool=pool or "default",
         version=given.whole("RIVET_ENVOY_VERSION", 0, _MAX_VERSION, default=1),
         mode=given.choice("RIVETKIT_RUNTIME_MODE", _by_name(get_args(RuntimeMode)), "envoy"),
         port=given.whole("RIVET_PORT", 1, _MAX_PORT, default=3000),
-        public=_public(given, Endpoint(where.base, namespace)),
+        public=_public(given, Endpoint(where.base, namespace or "default")),
         spawn=_spawn(given),
         engine_binary=_path(given.text("RIVET_ENGINE_BINARY_PATH")),
         engine_version=given.agreeing("RIVET_RUN_ENGINE_VERSION", "RIVETKIT_ENGINE_VERSION"),
         auto_install=given.choice("RIVETKIT_ENGINE_AUTO_DOWNLOAD", _FLAGS, False),
         storage=_storage(given),
         expose_errors=given.choice("RIVET_EXPOSE_ERRORS", _FLAGS, False),
+        named=Named(where.base if given.any_of(*_ENDPOINT) else None, namespace, pool, token),
     )
     if settings.spawn == "always" and not local:
         raise ConfigError(
@@ -147,6 +164,9 @@ class _Variables:
 
     def text(self, name: str) -> str | None:
         return self._environ.get(name) or None
+
+    def any_of(self, *names: str) -> bool:
+        return any(self.text(name) is not None for name in names)
 
     def whole(self, name: str, low: int, high: int, *, default: int) -> int:
         value = self.text(name)
@@ -202,9 +222,9 @@ def _run_endpoint(given: _Variables) -> str:
     return url
 
 
-def _pool(given: _Variables) -> str:
-    pool = given.agreeing("RIVET_POOL", "RIVET_POOL_NAME") or "default"
-    if len(pool) > _MAX_POOL:
+def _pool(given: _Variables) -> str | None:
+    pool = given.agreeing("RIVET_POOL", "RIVET_POOL_NAME")
+    if pool is not None and len(pool) > _MAX_POOL:
         raise ConfigError(f"RIVET_POOL has {len(pool)} characters; it must have at most {_MAX_POOL}")
     return pool
 

@@ -67,15 +67,15 @@ def _encoded(path: str) -> str:
     return quote(path, safe="/:@!$&'()*+,;=~")
 
 
-async def read_body(receive: Receive, head: Head) -> bytes:
+async def read_body(receive: Receive, head: Head, limit: int = MAX_BODY) -> bytes:
     """The whole request body.
 
     Raises:
-        RivetError: ``guard.invalid_request_body`` above 20 MiB, as soon as that is known.
+        RivetError: ``guard.invalid_request_body`` above ``limit`` bytes, as soon as that is known.
     """
     declared = head.text("content-length")
-    if declared is not None and declared.isdigit() and int(declared) > MAX_BODY:
-        raise error("guard.invalid_request_body", limit=MAX_BODY)
+    if declared is not None and declared.isdigit() and int(declared) > limit:
+        raise error("guard.invalid_request_body", limit=limit)
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -84,8 +84,8 @@ async def read_body(receive: Receive, head: Head) -> bytes:
             raise error("request.invalid", reason="the client went away before its request was complete")
         chunk = cast("bytes", message.get("body", b""))
         size += len(chunk)
-        if size > MAX_BODY:
-            raise error("guard.invalid_request_body", limit=MAX_BODY)
+        if size > limit:
+            raise error("guard.invalid_request_body", limit=limit)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -126,8 +126,9 @@ async def serve(
     finish: Callable[[], Awaitable[None]],
     handle_signals: bool = True,
     on_ready: Callable[[], None] | None = None,
+    stop: asyncio.Event | None = None,
 ) -> None:
-    """Serve until a signal or cancellation, then stop accepting, await ``finish``, and end.
+    """Serve until a signal, cancellation or ``stop``, then stop accepting, await ``finish``, and end.
 
     ``finish`` runs while open connections can still be answered; it runs exactly once, also when serving
     fails. A second signal cancels it.
@@ -156,7 +157,7 @@ async def serve(
         proxy_headers=False,
     )
     server = _Server(config)
-    stop, give_up = asyncio.Event(), asyncio.Event()
+    stop, give_up = stop or asyncio.Event(), asyncio.Event()
     async with _signals(stop, give_up) if handle_signals else contextlib.nullcontext():
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         stopping = asyncio.create_task(stop.wait())
@@ -180,13 +181,14 @@ async def stay(
     finish: Callable[[], Awaitable[None]],
     handle_signals: bool = True,
     on_ready: Callable[[], None] | None = None,
+    stop: asyncio.Event | None = None,
 ) -> None:
-    """Like ``serve``, without a server: wait for a signal or cancellation, then await ``finish``.
+    """Like ``serve``, without a server: wait for a signal, cancellation or ``stop``, then await ``finish``.
 
     Raises:
         ServeError: A second signal came before ``finish`` was done.
     """
-    stop, give_up = asyncio.Event(), asyncio.Event()
+    stop, give_up = stop or asyncio.Event(), asyncio.Event()
     async with _signals(stop, give_up) if handle_signals else contextlib.nullcontext():
         try:
             if on_ready is not None:

@@ -367,6 +367,9 @@ def test_an_inherited_environment_may_tune_the_engine(launch: EngineLaunch) -> N
     environ = launch.environment({"rivet__telemetry__enabled": "true", "RUST_BACKTRACE": "1"})
     assert "RIVET__TELEMETRY__ENABLED" not in environ
     assert environ["RIVET__GUARD__TCP_NODELAY"] == "true"
+    assert environ["RIVET__RUNTIME__WORKER_CPU_MAX"] == "1000000", (
+        "a busy machine must not hold up new actors"
+    )
     assert "RUST_BACKTRACE" not in environ
 
 

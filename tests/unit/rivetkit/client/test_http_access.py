@@ -219,6 +219,23 @@ async def test_creating_a_key_in_use_is_refused() -> None:
     assert identity(failure) == "actor.duplicate_key"
 
 
+async def test_a_key_that_turns_out_to_be_in_use_is_refused_as_one() -> None:
+    server = Server()
+    in_use = httpx.Response(200, json={"actors": [{"actor_id": "id-1"}]})
+    server.answers = [refused("actor", "destroyed_during_creation"), in_use]
+    failure = await failure_of(server.access.create("c", ("a",), input=None, region=None))
+    assert identity(failure) == "actor.duplicate_key"
+    assert failure.metadata == {"existing_actor_id": "id-1", "key": "a"}
+
+
+async def test_an_actor_that_really_ended_while_it_was_made_is_told() -> None:
+    server = Server()
+    nobody = httpx.Response(200, json={"actors": []})
+    server.answers = [refused("actor", "destroyed_during_creation"), nobody]
+    failure = await failure_of(server.access.create("c", ("a",), input=None, region=None))
+    assert identity(failure) == "actor.destroyed_during_creation"
+
+
 async def test_metadata_is_looked_up_once_for_everybody() -> None:
     server = Server()
     server.answers = [ok(1), ok(2), ok(3)]
