@@ -16,6 +16,20 @@ from typing import Protocol
 from rivetkit_core.wire.messages import ToClient, ToServer
 
 ActorKey = tuple[str, ...]
+Records = list[tuple[bytes, bytes]]
+"""Keys with their values, in the order of a listing."""
+
+
+def prefix_end(prefix: bytes) -> bytes:
+    """The first key after all keys that begin with a prefix.
+
+    Raises:
+        ValueError: There is none: the prefix has no byte below 0xFF.
+    """
+    kept = prefix.rstrip(b"\xff")
+    if not kept:
+        raise ValueError(f"no key comes after the prefix {prefix!r}")
+    return kept[:-1] + bytes([kept[-1] + 1])
 
 
 class ActorStorage(Protocol):
@@ -38,6 +52,38 @@ class ActorStorage(Protocol):
 
         Raises:
             StorageError: Nothing was written; the caller may retry.
+        """
+        ...
+
+    async def list_range(
+        self, start: bytes, end: bytes, *, reverse: bool = False, limit: int | None = None
+    ) -> Records:
+        """Records from ``start`` up to, not including, ``end``, by ascending key bytes.
+
+        A write made during the call may or may not be seen.
+
+        Args:
+            reverse: Descending, so that ``limit`` keeps the last ones.
+
+        Raises:
+            StorageError: The storage cannot be read.
+        """
+        ...
+
+    async def list(self, prefix: bytes, *, reverse: bool = False, limit: int | None = None) -> Records:
+        """Records whose key begins with ``prefix``, as ``list_range`` gives them.
+
+        Raises:
+            StorageError: The storage cannot be read.
+            ValueError: The prefix has no byte below 0xFF.
+        """
+        ...
+
+    async def delete_range(self, start: bytes, end: bytes) -> None:
+        """Delete from ``start`` up to, not including, ``end``, all or nothing and durably, as ``apply`` does.
+
+        Raises:
+            StorageError: Nothing was deleted; the caller may retry.
         """
         ...
 

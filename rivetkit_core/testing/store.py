@@ -19,7 +19,7 @@ from rivetkit_core.host.embedded.store_port import (
     duplicate_key,
     encode_cursor,
 )
-from rivetkit_core.host.port import ActorKey, ActorStorage
+from rivetkit_core.host.port import ActorKey, ActorStorage, Records, prefix_end
 
 
 class MemoryStorage:
@@ -44,6 +44,20 @@ class MemoryStorage:
         self.records.update(puts)
         for key in deletes:
             self.records.pop(key, None)
+
+    async def list_range(
+        self, start: bytes, end: bytes, *, reverse: bool = False, limit: int | None = None
+    ) -> Records:
+        await self._turn()
+        return _between(self.records, start, end, reverse=reverse)[:limit]
+
+    async def list(self, prefix: bytes, *, reverse: bool = False, limit: int | None = None) -> Records:
+        return await self.list_range(prefix, prefix_end(prefix), reverse=reverse, limit=limit)
+
+    async def delete_range(self, start: bytes, end: bytes) -> None:
+        await self._turn()
+        for key, _ in _between(self.records, start, end):
+            del self.records[key]
 
     async def _turn(self) -> None:
         await asyncio.sleep(0)
@@ -70,6 +84,21 @@ class _StoreRecords:
         records.update(puts)
         for key in deletes:
             records.pop(key, None)
+
+    async def list_range(
+        self, start: bytes, end: bytes, *, reverse: bool = False, limit: int | None = None
+    ) -> Records:
+        await self._store.turn()
+        return _between(self._store.records.get(self._actor_id, {}), start, end, reverse=reverse)[:limit]
+
+    async def list(self, prefix: bytes, *, reverse: bool = False, limit: int | None = None) -> Records:
+        return await self.list_range(prefix, prefix_end(prefix), reverse=reverse, limit=limit)
+
+    async def delete_range(self, start: bytes, end: bytes) -> None:
+        await self._store.write_turn()
+        records = self._store.records.get(self._actor_id, {})
+        for key, _ in _between(records, start, end):
+            del records[key]
 
 
 class MemoryStore:
@@ -213,3 +242,7 @@ class MemoryStore:
             if (row.namespace, row.name, row.key) == (namespace, name, key) and row.destroy_ts is None:
                 return row
         return None
+
+
+def _between(records: Mapping[bytes, bytes], start: bytes, end: bytes, *, reverse: bool = False) -> Records:
+    return sorted((item for item in records.items() if start <= item[0] < end), reverse=reverse)

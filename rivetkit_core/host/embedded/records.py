@@ -71,6 +71,26 @@ def read(connection: sqlite3.Connection, actor_id: str, keys: Sequence[bytes]) -
     return found
 
 
+def read_range(
+    connection: sqlite3.Connection,
+    actor_id: str,
+    span: tuple[bytes, bytes],
+    *,
+    reverse: bool,
+    limit: int | None,
+) -> list[tuple[bytes, bytes]]:
+    """Records from the start up to, not including, the end of the span."""
+    order = "DESC" if reverse else "ASC"
+    where = "actor_id = ? AND key >= ? AND key < ?"
+    statement = f"SELECT key, value FROM records WHERE {where} ORDER BY key {order} LIMIT ?"  # noqa: S608 - no values
+    return connection.execute(statement, (actor_id, *span, -1 if limit is None else limit)).fetchall()
+
+
+def delete_range(connection: sqlite3.Connection, actor_id: str, span: tuple[bytes, bytes]) -> None:
+    """Forget what ``read_range`` would find, within the caller's transaction."""
+    connection.execute("DELETE FROM records WHERE actor_id = ? AND key >= ? AND key < ?", (actor_id, *span))
+
+
 def delete_all(connection: sqlite3.Connection, actor_id: str) -> None:
     """Forget every record of an actor, within the caller's transaction."""
     connection.execute("DELETE FROM records WHERE actor_id = ?", (actor_id,))

@@ -30,7 +30,7 @@ from rivetkit_core.host.embedded.store_port import (
     encode_cursor,
 )
 from rivetkit_core.host.embedded.writer import GroupWriter, WriterStatistics
-from rivetkit_core.host.port import ActorKey, ActorStorage
+from rivetkit_core.host.port import ActorKey, ActorStorage, Records, prefix_end
 
 DATA_FILE = "rivetkit.sqlite3"
 LOCK_FILE = "lock"
@@ -178,6 +178,17 @@ class SqliteStore:
         """Change records of one actor, all or nothing."""
         await self._opened().change(change)
 
+    async def list_records(
+        self, actor_id: str, span: tuple[bytes, bytes], *, reverse: bool, limit: int | None
+    ) -> Records:
+        """Records of one actor in a range, as of one moment."""
+        read = partial(records.read_range, actor_id=actor_id, span=span, reverse=reverse, limit=limit)
+        return await self._read(read)
+
+    async def delete_records(self, actor_id: str, span: tuple[bytes, bytes]) -> None:
+        """Delete records of one actor in a range, all or nothing."""
+        await self._opened().run(partial(records.delete_range, actor_id=actor_id, span=span))
+
     def _opened(self) -> GroupWriter:
         if self._writer is None or self._closing is not None:
             raise closed()
@@ -274,6 +285,17 @@ class _Records:
 
     async def apply(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
         await self._store.change_records(Change(self._actor_id, dict(puts), tuple(deletes)))
+
+    async def list_range(
+        self, start: bytes, end: bytes, *, reverse: bool = False, limit: int | None = None
+    ) -> Records:
+        return await self._store.list_records(self._actor_id, (start, end), reverse=reverse, limit=limit)
+
+    async def list(self, prefix: bytes, *, reverse: bool = False, limit: int | None = None) -> Records:
+        return await self.list_range(prefix, prefix_end(prefix), reverse=reverse, limit=limit)
+
+    async def delete_range(self, start: bytes, end: bytes) -> None:
+        await self._store.delete_records(self._actor_id, (start, end))
 
 
 def _connection(database: str) -> sqlite3.Connection:

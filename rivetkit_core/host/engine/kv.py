@@ -19,13 +19,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.engine.storage_requests import RequestScope
+from rivetkit_core.host.port import Records, prefix_end
 from rivetkit_core.wire import bare
 from rivetkit_core.wire.envoy.messages import (
     KvDelete,
     KvDeleteRange,
     KvGet,
     KvGot,
+    KvList,
+    KvListed,
     KvPut,
+    ListRange,
     PreloadedKv,
 )
 
@@ -34,6 +38,8 @@ log = logging.getLogger("rivetkit.envoy")
 MAX_KEYS = 128
 MAX_VALUE = 131_072
 MAX_PUT = 976 * 1024
+PAGE = 512
+"""Records asked for at once: at most 64 MiB."""
 
 _NOTE = b"\xff\xff"  # no record has this version
 _DELETED = _NOTE + b"\x00"
@@ -78,6 +84,41 @@ class KvStorage:
             await self._put(kept, gone)
         await self._clean_up(kept, gone)
 
+    async def list_range(
+        self, start: bytes, end: bytes, *, reverse: bool = False, limit: int | None = None
+    ) -> Records:
+        self._scope.check()
+        found: Records = []
+        while start < end and (limit is None or len(found) < limit):
+            size = PAGE if limit is None else min(PAGE, limit - len(found))
+            page = await self._page(start, end, size, reverse=reverse)
+            found += await self._resolve(page)
+            if len(page) < size:
+                break
+            start, end = (start, page[-1][0]) if reverse else (page[-1][0] + b"\x00", end)
+        return found
+
+    async def list(self, prefix: bytes, *, reverse: bool = False, limit: int | None = None) -> Records:
+        # The engine's own prefix query loses keys that go on with 0xFF.
+        return await self.list_range(prefix, prefix_end(prefix), reverse=reverse, limit=limit)
+
+    async def delete_range(self, start: bytes, end: bytes) -> None:
+        self._scope.check()
+        chunked: set[bytes] = set()
+        following = start
+        while following < end:
+            page = await self._page(following, end, PAGE, reverse=False)
+            chunked.update(key for key, value in page if value.startswith(_CHUNKED))
+            if len(page) < PAGE:
+                break
+            following = page[-1][0] + b"\x00"
+        for key in [key for key in self._preloaded if start <= key < end]:
+            del self._preloaded[key]
+        for key in [key for key in self._revisions if start <= key < end]:
+            del self._revisions[key]
+        await self._scope.kv(KvDeleteRange(start, end))
+        await self._forget_chunks(chunked)
+
     # --- reading --------------------------------------------------------------------------------
 
     async def _get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -95,6 +136,23 @@ class KvStorage:
             if not isinstance(answer, KvGot):
                 raise error("storage.unavailable", "The engine answered a read with something else")
             found.update(zip(answer.keys, answer.values, strict=True))
+        return found
+
+    async def _page(self, start: bytes, end: bytes, size: int, *, reverse: bool) -> Pairs:
+        query = ListRange(start, end, exclusive=True)
+        answer = await self._scope.kv(KvList(query, reverse=reverse, limit=size))
+        if not isinstance(answer, KvListed):
+            raise error("storage.unavailable", "The engine answered a listing with something else")
+        return list(zip(answer.keys, answer.values, strict=True))
+
+    async def _resolve(self, page: Pairs) -> Records:
+        found: Records = []
+        for key, value in page:
+            if not value.startswith(_NOTE):
+                self._revisions[key] = 0
+                found.append((key, value))
+            elif value.startswith(_CHUNKED):
+                found.append((key, await self._join(key, value)))
         return found
 
     async def _join(self, key: bytes, note: bytes) -> bytes:
@@ -156,6 +214,14 @@ class KvStorage:
                     await self._scope.kv(KvDeleteRange(_chunk_key(key, 0, 0), _chunk_key(key, end, 0)))
         except RivetError as failure:
             log.warning("old chunks of a record were left behind: %s", failure)
+
+    async def _forget_chunks(self, keys: Iterable[bytes]) -> None:
+        try:
+            for key in keys:
+                last = _chunk_key(key, 0xFFFF_FFFF, 0xFFFF)
+                await self._scope.kv(KvDeleteRange(_chunk_key(key, 0, 0), last))
+        except RivetError as failure:
+            log.warning("chunks of deleted records were left behind: %s", failure)
 
 
 def _note(revision: int, count: int) -> bytes:

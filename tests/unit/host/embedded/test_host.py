@@ -17,7 +17,7 @@ from rivetkit_core.errors import RivetError, StorageError
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
 from rivetkit_core.host.embedded.host import EmbeddedHost
 from rivetkit_core.host.embedded.store_port import ActorRow
-from rivetkit_core.host.port import ActorKey, ActorStorage, ById, ByKey
+from rivetkit_core.host.port import ActorKey, ActorStorage, ById, ByKey, Records
 from rivetkit_core.host.web.asgi import Message
 from rivetkit_core.testing import MemoryStore
 from rivetkit_core.wire import cbor
@@ -76,6 +76,17 @@ class FailingStorage:
     async def apply(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
         self._store.fail_once("apply")
         await self._storage.apply(puts, deletes)
+
+    async def list_range(
+        self, start: bytes, end: bytes, *, reverse: bool = False, limit: int | None = None
+    ) -> Records:
+        return await self._storage.list_range(start, end, reverse=reverse, limit=limit)
+
+    async def list(self, prefix: bytes, *, reverse: bool = False, limit: int | None = None) -> Records:
+        return await self._storage.list(prefix, reverse=reverse, limit=limit)
+
+    async def delete_range(self, start: bytes, end: bytes) -> None:
+        await self._storage.delete_range(start, end)
 
 
 async def _opened(
