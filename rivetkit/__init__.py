@@ -12,6 +12,7 @@ from rivetkit._contract import Contract
 from rivetkit._event import Emitter, Event
 from rivetkit._references import ActionRef, EventRef, InitialRef, Input, Ref
 from rivetkit._registry import Registry
+from rivetkit._resource import Resource, resource
 from rivetkit._state import Initial, create_state
 from rivetkit._stub import LiveStub, NotConnected, Stub, Subscription
 from rivetkit.client import (
@@ -25,6 +26,7 @@ from rivetkit.client import (
     SyncClient,
     SyncEventStream,
 )
+from rivetkit_core.actor.abort import AbortSignal
 from rivetkit_core.errors import (
     ActionTimedOut,
     ActorNotFound,
@@ -39,6 +41,7 @@ from rivetkit_core.errors import (
 from rivetkit_core.host.web.server import ServeError
 
 __all__ = [
+    "AbortSignal",
     "Action",
     "ActionGroup",
     "ActionRef",
@@ -68,6 +71,7 @@ __all__ = [
     "Overloaded",
     "Ref",
     "Registry",
+    "Resource",
     "RivetError",
     "ServeError",
     "StorageError",
@@ -82,4 +86,5 @@ __all__ = [
     "action",
     "actor",
     "create_state",
+    "resource",
 ]

@@ -7,6 +7,7 @@ Public members are few, since authors share the namespace: ``ctx`` and the hooks
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack, cast, overload
 
@@ -17,7 +18,7 @@ from rivetkit._connection import Conn, ConnSlot
 from rivetkit._contract import Contract
 from rivetkit._state import StateSlot
 from rivetkit._validation import UNSET
-from rivetkit_core.config import ActorConfig, Durability
+from rivetkit_core.config import ActorConfig, Durability, RunErrorPolicy
 from rivetkit_core.errors import error
 
 if TYPE_CHECKING:
@@ -37,12 +38,20 @@ class ActorOptions(TypedDict, total=False):
     create_vars_timeout: float
     create_conn_state_timeout: float
     on_create_timeout: float
+    on_migrate_timeout: float
     on_wake_timeout: float
     on_before_connect_timeout: float
     on_connect_timeout: float
     on_destroy_timeout: float | None
     action_timeout: float
+    sleep_timeout: float
+    no_sleep: bool
+    sleep_grace_period: float
     shutdown_grace_period: float
+    on_sleep_timeout: float
+    wait_until_timeout: float
+    run_stop_timeout: float
+    run_error_policy: RunErrorPolicy
     max_incoming_message_size: int
     max_outgoing_message_size: int
     dispatch_inbox_capacity: int
@@ -102,6 +111,19 @@ class Actor(Contract):
     async def on_wake(self) -> None:
         """Runs on every start, before the first action."""
 
+    async def on_migrate(self, is_new: bool, /) -> None:
+        """Runs first on every start, before there is a state, to change what is stored beside it."""
+
+    async def on_sleep(self) -> None:
+        """Runs when the actor stops for now, before its state is saved. Calls that were accepted go on."""
+
+    async def run(self) -> None:
+        """The background loop: begins when the actor has started, and has to end when it is aborted.
+
+        The actor stays awake while it runs, except while it waits for a message of a queue. Returning is no
+        failure. See the option ``run_error_policy`` for what raising means.
+        """
+
     async def on_destroy(self) -> None:
         """Runs once, before the actor's data is deleted."""
 
@@ -122,6 +144,10 @@ class Actor(Contract):
         return output
 
 
+_DEPRECATED = frozenset({"on_sleep_timeout", "run_stop_timeout"})
+_DEPRECATION = "one period covers everything that an ending actor does; set sleep_grace_period instead"
+
+
 @overload
 def actor(cls: C, /) -> C: ...
 @overload
@@ -131,12 +157,14 @@ def actor(cls: type[Actor] | None = None, /, *, name: str | None = None, **optio
 
     Args:
         name: What clients in every language call it; the class name with a small first letter if not given.
-        options: See ``ActorOptions``.
+        options: See ``ActorOptions``. ``on_sleep_timeout`` and ``run_stop_timeout`` are deprecated.
 
     Raises:
         ConfigError: An option is unknown or out of range.
     """
 
+    for option in _DEPRECATED & options.keys():
+        warnings.warn(f"{option}: {_DEPRECATION}", DeprecationWarning, stacklevel=2)
     if isinstance(cls, str):
         raise TypeError(f"@actor takes options by name: write `@actor(name={cls!r})`")
 

@@ -30,6 +30,7 @@ from rivetkit._members import (
     members,
     raw_annotation,
 )
+from rivetkit._resource import Resource
 from rivetkit._signature import hints_of, nested_types, signature_of
 from rivetkit._state import Initial
 from rivetkit._stub import Stub
@@ -40,6 +41,9 @@ HOOK_ARGUMENTS = {
     "create_vars": 0,
     "create_conn_state": 1,
     "on_create": 0,
+    "on_migrate": 1,
+    "on_sleep": 0,
+    "run": 0,
     "on_wake": 0,
     "on_destroy": 0,
     "on_state_change": 0,
@@ -49,7 +53,7 @@ HOOK_ARGUMENTS = {
     "on_before_action_response": 3,
 }
 RESERVED = frozenset({"ctx", "state", "vars", "conn", *HOOK_ARGUMENTS})
-_DECLARATIONS = (Action, ActionGroup, Event, Initial)
+_DECLARATIONS = (Action, ActionGroup, Event, Initial, Resource)
 _LIKENESS = 0.75
 _LOOSE: tuple[object, ...] = (object, Any, Conn, Conn[Any, Any])
 

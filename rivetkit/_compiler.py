@@ -16,7 +16,7 @@ from rivetkit._checks import check
 from rivetkit._connection import Conn
 from rivetkit._context import ClientFactory
 from rivetkit._instance import Blueprint, CompiledInstance, StateBlueprint
-from rivetkit._members import FoundInitial, actions, annotation, attribute, initials
+from rivetkit._members import FoundInitial, actions, annotation, attribute, initials, resources
 from rivetkit._signature import checked_adapter
 from rivetkit._state import StateSlot
 from rivetkit._validation import UNSET, Adapter
@@ -52,6 +52,7 @@ def compile_actor(cls: type[Actor], *, client_factory: ClientFactory | None = No
         conn_params=params,
         conn_state=state,
         default_vars=_default_vars(cls),
+        resources=resources(cls),
         client_factory=client_factory,
     )
 

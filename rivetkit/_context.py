@@ -7,18 +7,23 @@ import it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import warnings
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from rivetkit._connection import Conn
 from rivetkit._validation import decode
+from rivetkit_core.actor.abort import AbortSignal
 from rivetkit_core.errors import error
 
 if TYPE_CHECKING:
     from rivetkit.client import Client
     from rivetkit_core.actor.context import ActorContext
+
+T = TypeVar("T")
 
 ClientFactory = Callable[["ActorContext"], "Client"]
 
@@ -97,6 +102,63 @@ class Context:
         """Return when the actor begins to stop. Safe to cancel."""
         await self.__rivet_core__.wait_aborted()
 
+    @property
+    def abort_signal(self) -> AbortSignal:
+        """Given when the actor begins to stop, to be asked, awaited (with a timeout) or subscribed to."""
+        return self.__rivet_core__.abort_signal
+
+    @overload
+    def keep_awake(self, /) -> AbstractAsyncContextManager[None]: ...
+    @overload
+    def keep_awake(self, work: Awaitable[T], /) -> Coroutine[Any, Any, T]: ...
+    def keep_awake(self, work: Awaitable[T] | None = None, /) -> object:
+        """Keep the actor awake: ``async with self.ctx.keep_awake():`` or ``await self.ctx.keep_awake(work)``.
+
+        The actor's end waits for it as well, up to the end of the grace period, and then cancels it.
+
+        Raises:
+            RivetError: ``actor.stopping`` when the actor waits for no more work.
+        """
+        region = self.__rivet_core__.keep_awake()
+        return region if work is None else region.over(work)
+
+    def wait_until(self, work: Awaitable[object], /) -> None:
+        """Do ``work`` in the background. The actor may go to sleep, but waits for it before it ends.
+
+        What it raises is logged. Cancelled at the end of the grace period.
+        """
+        self.__rivet_core__.wait_until(work)
+
+    @property
+    def prevent_sleep(self) -> bool:
+        """Deprecated: use ``keep_awake``. While on, the actor does not sleep, and waits before it ends."""
+        _warn_of_prevent_sleep()
+        return self.__rivet_core__.prevent_sleep
+
+    @prevent_sleep.setter
+    def prevent_sleep(self, value: bool) -> None:
+        _warn_of_prevent_sleep()
+        self.__rivet_core__.prevent_sleep = value
+
+    async def restart_run(self) -> None:
+        """Cancel ``run`` and begin it anew.
+
+        Raises:
+            RivetError: ``actor.invalid_operation`` without ``run``, or if it ignores its cancellation;
+                ``actor.stopping`` when the actor ends.
+        """
+        await self.__rivet_core__.restart_run()
+
+    async def sleep(self) -> None:
+        """Put the actor to sleep, whatever else goes on; the next call, message or alarm wakes it.
+
+        Returns before that happened. What was accepted finishes first, within the grace period. Idempotent.
+
+        Raises:
+            RivetError: ``actor.starting`` during the start, ``actor.stopping`` when the actor ends already.
+        """
+        self.__rivet_core__.sleep()
+
     async def save_state(self) -> None:
         """Store the state now; on return it is durable.
 
@@ -108,3 +170,7 @@ class Context:
     async def destroy(self) -> None:
         """End this actor for good: its state is deleted after ``on_destroy``."""
         await self.__rivet_core__.destroy()
+
+
+def _warn_of_prevent_sleep() -> None:
+    warnings.warn("prevent_sleep is deprecated: use ctx.keep_awake()", DeprecationWarning, stacklevel=3)

@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from rivetkit._actor import Actor
 from rivetkit._connection import Conn, calling
 from rivetkit._context import ClientFactory, Context
 from rivetkit._members import FoundAction, FoundInitial
+from rivetkit._resource import Resource
 from rivetkit._validation import UNSET, Adapter, encode, load, plain_metadata, to_plain, validate
 from rivetkit_core.errors import RivetError, ValidationError, error
 
 if TYPE_CHECKING:
     from rivetkit_core.actor.connections import Connection
     from rivetkit_core.actor.context import ActorContext
+    from rivetkit_core.actor.resources import Resource as CoreResource
 
 
 _CONNECTION_HOOKS = ("on_before_connect", "create_conn_state", "on_connect", "on_disconnect")
@@ -49,6 +53,7 @@ class Blueprint:
     conn_params: Adapter
     conn_state: Adapter
     default_vars: object
+    resources: Sequence[tuple[str, Resource[Any]]]
     client_factory: ClientFactory | None
 
     def overrides(self, hook: str) -> bool:
@@ -128,6 +133,26 @@ class CompiledInstance:
         with _user_code(None):
             await self._actor.on_wake()
 
+    @property
+    def resources(self) -> Sequence[CoreResource]:
+        return [(where, partial(self._held, declared)) for where, declared in self._blueprint.resources]
+
+    @property
+    def runs(self) -> bool:
+        return self._blueprint.overrides("run")
+
+    async def on_migrate(self, is_new: bool) -> None:
+        with _user_code(None):
+            await self._actor.on_migrate(is_new)
+
+    async def on_sleep(self) -> None:
+        with _user_code(None):
+            await self._actor.on_sleep()
+
+    async def run(self) -> None:
+        with _user_code(None):
+            await self._actor.run()
+
     async def on_destroy(self) -> None:
         with _user_code(None):
             await self._actor.on_destroy()
@@ -175,6 +200,12 @@ class CompiledInstance:
                 if replaced is not None:
                     return replaced
             return codec.encode_output(output, f"action `{name}` output")
+
+    @asynccontextmanager
+    async def _held(self, resource: Resource[Any]) -> AsyncGenerator[None]:
+        with _user_code(None):
+            async with resource.held(self._actor):
+                yield
 
     async def _replaced(self, found: FoundAction, args: tuple[object, ...], output: object) -> bytes | None:
         """The reply ``on_before_action_response`` makes of a result; None if it failed."""

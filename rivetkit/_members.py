@@ -17,6 +17,7 @@ from rivetkit._authoring import InvalidActor
 from rivetkit._codecs import CallCodec, InputCodec
 from rivetkit._contract import Contract
 from rivetkit._event import Event
+from rivetkit._resource import Resource
 from rivetkit._signature import Function, nested_types
 from rivetkit._state import Initial
 from rivetkit._validation import UNSET, resolve
@@ -27,6 +28,7 @@ K = TypeVar("K")
 _ACTION = cast("type[Action[..., Any, Any]]", Action)
 _GROUP = cast("type[ActionGroup[Any]]", ActionGroup)
 _EVENT = cast("type[Event[Any]]", Event)
+_RESOURCE = cast("type[Resource[Any]]", Resource)
 _INITIAL = cast("type[Initial[..., Any]]", Initial)
 _ROOTS: tuple[type[object], ...] = (object, Contract, Actor, ActionGroup)
 
@@ -110,6 +112,15 @@ def initials(cls: type[object]) -> list[FoundInitial]:
     """Every ``@create_state`` method."""
     found = [initial for member in members(cls) if (initial := narrowed(member.value, _INITIAL))]
     return [FoundInitial(initial.function, initial.codec) for initial in found]
+
+
+def resources(cls: type[object]) -> list[tuple[str, Resource[Any]]]:
+    """Every ``@resource`` with its name for authors, in order of declaration."""
+    return [
+        (f"{cls.__name__}.{member.attribute}", declared)
+        for member in members(cls)
+        if (declared := narrowed(member.value, _RESOURCE))
+    ]
 
 
 def narrowed(value: object, kind: type[K]) -> K | None:

@@ -13,8 +13,13 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Durability = Literal["throttled", "strict"]
+RunErrorPolicy = Literal["sleep", "crash"]
 
 _U32_MAX = 2**32 - 1
+
+_DEFAULT_GRACE = 15.0
+_LEGACY_ON_SLEEP = 5.0
+_LEGACY_WAIT_UNTIL = 15.0
 
 
 class ConfigError(ValueError):
@@ -27,6 +32,14 @@ class ActorConfig:
 
     ``strict`` durability holds every reply, event and outgoing call until the state it reflects is
     stored; ``throttled`` stores it at most ``state_save_interval`` later.
+
+    An actor that has had nothing to do for ``sleep_timeout`` goes to sleep, unless ``no_sleep``. However it
+    ends, it has the grace period for its hooks and its work. ``run_error_policy`` says what a failing ``run``
+    means: the actor goes on without it and may sleep, or it ends at once and comes back when needed.
+
+    Options that only older SDKs know: ``shutdown_grace_period`` is another name of ``sleep_grace_period``;
+    ``on_sleep_timeout`` and ``wait_until_timeout`` make up the grace period where none is given;
+    ``run_stop_timeout`` has no effect.
     """
 
     icon: str | None = None
@@ -37,12 +50,20 @@ class ActorConfig:
     create_vars_timeout: float = 5.0
     create_conn_state_timeout: float = 5.0
     on_create_timeout: float = 5.0
+    on_migrate_timeout: float = 30.0
     on_wake_timeout: float = 30.0
     on_before_connect_timeout: float = 5.0
     on_connect_timeout: float = 5.0
     on_destroy_timeout: float | None = None
     action_timeout: float = 60.0
-    shutdown_grace_period: float = 15.0
+    sleep_timeout: float = 30.0
+    no_sleep: bool = False
+    sleep_grace_period: float | None = None
+    shutdown_grace_period: float | None = None
+    on_sleep_timeout: float | None = None
+    wait_until_timeout: float | None = None
+    run_stop_timeout: float | None = None
+    run_error_policy: RunErrorPolicy = "sleep"
     max_incoming_message_size: int = 65_536
     max_outgoing_message_size: int = 1_048_576
     dispatch_inbox_capacity: int = 1024
@@ -50,11 +71,33 @@ class ActorConfig:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value: object = getattr(self, field.name)
-            if field.name == "durability":
-                _require_choice(field.name, value)
-            elif isinstance(field.default, (float, int)) or field.name == "on_destroy_timeout":
-                _require_positive(field.name, value, whole=isinstance(field.default, int))
+            name, default = field.name, field.default
+            value: object = getattr(self, name)
+            if name in _CHOICES:
+                _require_choice(name, value)
+            elif isinstance(default, bool):
+                _require_flag(name, value)
+            elif isinstance(default, int | float):
+                _require_positive(name, value, whole=isinstance(default, int))
+            elif name not in _TEXTS and value is not None:
+                _require_positive(name, value, whole=False)
+        if None not in (self.sleep_grace_period, self.shutdown_grace_period):
+            raise ConfigError("sleep_grace_period and shutdown_grace_period are the same option: give one")
+
+    @property
+    def sleep_grace_period_overridden(self) -> bool:
+        """Whether the author chose the grace period. The default, given explicitly, is a choice."""
+        return self.sleep_grace_period is not None or self.shutdown_grace_period is not None
+
+    def effective_sleep_grace_period(self, *, at_most: float = math.inf) -> float:
+        """Seconds that an ending actor has for its hooks and its work (1.3), and no more than ``at_most``."""
+        given = self.sleep_grace_period if self.sleep_grace_period is not None else self.shutdown_grace_period
+        if given is not None:
+            return min(given, at_most)
+        legacy = self.on_sleep_timeout
+        if legacy is not None and legacy != _LEGACY_ON_SLEEP:
+            return min(legacy + (self.wait_until_timeout or _LEGACY_WAIT_UNTIL), at_most)
+        return min(_DEFAULT_GRACE, at_most)
 
     @classmethod
     def from_input(cls, options: Mapping[str, object]) -> ActorConfig:
@@ -70,14 +113,25 @@ class ActorConfig:
         return cls(**options)  # pyright: ignore[reportArgumentType]  # __post_init__ checks every value
 
 
+_TEXTS = frozenset({"icon", "display_name"})
+_CHOICES: Mapping[str, tuple[object, ...]] = {
+    "durability": get_args(Durability),
+    "run_error_policy": get_args(RunErrorPolicy),
+}
+
+
 def _require_choice(name: str, value: object) -> None:
-    if value not in get_args(Durability):
-        raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(get_args(Durability))}")
+    if value not in _CHOICES[name]:
+        allowed = ", ".join(map(str, _CHOICES[name]))
+        raise ConfigError(f"{name} is {value!r}; it must be one of {allowed}")
+
+
+def _require_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} is {value!r}; it must be True or False")
 
 
 def _require_positive(name: str, value: object, *, whole: bool) -> None:
-    if value is None and name == "on_destroy_timeout":
-        return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"{name} is {value!r}; it must be a number")
     if whole and not isinstance(value, int):

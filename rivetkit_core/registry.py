@@ -52,13 +52,24 @@ class ActorRegistry:
     def running_count(self) -> int:
         return len(self._running)
 
-    def running(self, actor_id: str) -> ActorTask | None:
-        """The actor if it runs and takes work, without waiting."""
-        actor = self._running.get(actor_id)
-        return actor if actor is not None and actor.lifecycle is Lifecycle.STARTED else None
+    def running(self, actor_id: str, *, lasting: bool = False) -> ActorTask | None:
+        """The actor if it runs and takes work, without waiting.
 
-    async def reach(self, actor_id: str, launch: Callable[[], Awaitable[ActorTask]]) -> ActorTask:
-        """The running actor; ``launch`` makes and starts it when it does not run.
+        ``lasting``: not one that is going to sleep, which still answers calls but takes no connection.
+        """
+        actor = self._running.get(actor_id)
+        if actor is None or actor.lifecycle is Lifecycle.STARTED:
+            return actor
+        return actor if actor.takes_late_work and not lasting else None
+
+    def is_here(self, actor_id: str) -> bool:
+        """Whether the actor runs, starts or ends."""
+        return actor_id in self._running or actor_id in self._starting
+
+    async def reach(
+        self, actor_id: str, launch: Callable[[], Awaitable[ActorTask]], *, lasting: bool = False
+    ) -> ActorTask:
+        """The running actor, as ``running``; ``launch`` makes and starts it when it does not run.
 
         Cancelling stops the waiting, not the start.
 
@@ -66,7 +77,7 @@ class ActorRegistry:
             RivetError: The start failed, ``guard.actor_ready_timeout`` after 30 s, ``actor.overloaded`` when
                 too many callers wait already, ``actor.not_ready`` when an actor calls itself while starting.
         """
-        actor = self.running(actor_id)
+        actor = self.running(actor_id, lasting=lasting)
         if actor is not None:
             return actor
         if starting.get() == actor_id:
@@ -84,8 +95,10 @@ class ActorRegistry:
         finally:
             self._leave_waiting(actor_id)
 
-    async def stop(self, actor_id: str, kind: StopKind) -> None:
+    async def stop(self, actor_id: str, kind: StopKind, *, only: ActorTask | None = None) -> bool:
         """Stop a running actor; returns when it has ended. Does nothing for one that does not run.
+
+        ``only``: this generation, no later one. Returns whether there was something to stop.
 
         Failures of the final save are logged. Cancelling stops the waiting, not the stopping.
         """
@@ -95,11 +108,12 @@ class ActorRegistry:
         stopping = self._stopping.get(actor_id)
         if stopping is None:
             actor = self._running.get(actor_id)
-            if actor is None:
-                return
+            if actor is None or only not in (None, actor):
+                return False
             stopping = asyncio.create_task(self._stop(actor, kind))
             self._stopping[actor_id] = stopping
         await asyncio.shield(stopping)
+        return True
 
     async def shut_down(self) -> int:
         """Refuse new actors and stop every running one, all at once; returns how many could not save."""
@@ -110,11 +124,14 @@ class ActorRegistry:
         return self._unsaved
 
     async def _start_or_join(self, actor_id: str, launch: Callable[[], Awaitable[ActorTask]]) -> ActorTask:
-        while (stopping := self._stopping.get(actor_id)) is not None:
-            await asyncio.shield(stopping)
-        actor = self._running.get(actor_id)
-        if actor is not None:
-            return actor
+        while True:
+            while (stopping := self._stopping.get(actor_id)) is not None:
+                await asyncio.shield(stopping)
+            actor = self._running.get(actor_id) or await self._start_once(actor_id, launch)
+            if actor_id not in self._stopping:
+                return actor
+
+    async def _start_once(self, actor_id: str, launch: Callable[[], Awaitable[ActorTask]]) -> ActorTask:
         start = self._starting.get(actor_id)
         if start is None:
             if self._shut_down:

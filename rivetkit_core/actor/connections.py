@@ -114,6 +114,7 @@ class Connections(Mapping[str, Connection]):
         work: WorkRegistry,
         outbox: Outbox,
         touched: Callable[[], None],
+        emptied: Callable[[], None],
     ) -> None:
         self._instance = instance
         self._config = config
@@ -122,6 +123,7 @@ class Connections(Mapping[str, Connection]):
         self._work = work
         self.outbox = outbox
         self._touched = touched
+        self._emptied = emptied
         self._open: dict[str, Connection] = {}
         self._subscribers: dict[str, dict[str, Connection]] = {}
 
@@ -221,4 +223,6 @@ class Connections(Mapping[str, Connection]):
         del self._open[conn.id]
         for event in tuple(conn.subscriptions):
             self.unsubscribe(conn, event)
+        if not self._open:
+            self._emptied()
         return True

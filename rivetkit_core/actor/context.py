@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rivetkit_core.actor.abort import Abort, AbortSignal
+from rivetkit_core.actor.awake import KeepAwake, background
 from rivetkit_core.actor.connections import Connections
+from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.errors import ActorSpecifier, error
-from rivetkit_core.host.port import ActorAccess, ActorKey
+from rivetkit_core.host.port import ActorAccess, ActorHost, ActorKey
 from rivetkit_core.wire import actor_key
 
 if TYPE_CHECKING:
     from rivetkit_core.actor.observer import StateObserver
+    from rivetkit_core.actor.run import RunHandler
     from rivetkit_core.actor.saver import Saver
+    from rivetkit_core.actor.sleep import Sleep
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,10 @@ class ActorContext:
         connections: Connections,
         saver: Saver,
         observer: Callable[[], StateObserver | None],
-        request_destroy: Callable[[], None],
+        host: ActorHost,
+        work: WorkRegistry,
+        run: RunHandler,
+        sleep: Sleep,
     ) -> None:
         self.identity = identity
         self.config = config
@@ -65,8 +73,11 @@ class ActorContext:
         )
         self._saver = saver
         self._observer = observer
-        self._request_destroy = request_destroy
-        self._abort = asyncio.Event()
+        self._host = host
+        self._work = work
+        self._run = run
+        self._sleep = sleep
+        self._abort = Abort(clock)
         self.started = False
         self.destroy_requested = False
 
@@ -91,9 +102,14 @@ class ActorContext:
         return self.identity.region
 
     @property
+    def abort_signal(self) -> AbortSignal:
+        """Given when this generation begins to end."""
+        return self._abort
+
+    @property
     def aborted(self) -> bool:
         """Whether this generation is shutting down."""
-        return self._abort.is_set()
+        return self._abort.aborted
 
     async def wait_aborted(self) -> None:
         """Wait until this generation begins to shut down. Safe to cancel."""
@@ -101,7 +117,7 @@ class ActorContext:
 
     def abort(self) -> None:
         """Tell the actor that this generation is shutting down. Once is enough."""
-        self._abort.set()
+        self._abort.fire()
 
     def broadcast(self, event: str, args: bytes) -> None:
         """Send an event to every connection subscribed to it. ``args`` is a CBOR array."""
@@ -130,7 +146,57 @@ class ActorContext:
         if self.destroy_requested:
             raise error("actor.stopping")
         self.destroy_requested = True
-        self._request_destroy()
+        self._host.request_destroy()
+
+    def sleep(self) -> None:
+        """Ask to be put to sleep, whatever is going on. Returns before that happened. Idempotent.
+
+        Raises:
+            RivetError: ``actor.starting`` during the start, ``actor.stopping`` when the actor ends already.
+        """
+        if not self.started:
+            raise error("actor.starting")
+        if self.destroy_requested or self.aborted:
+            raise error("actor.stopping")
+        self.request_save(immediate=True)
+        self._sleep.request()
+
+    def keep_awake(self) -> KeepAwake:
+        """A region of the current task for which the actor stays awake."""
+        return KeepAwake(self._work)
+
+    def wait_until(self, work: Awaitable[object]) -> None:
+        """Run ``work`` in the background; the actor may sleep meanwhile, but its end waits for it."""
+        background(self._work, WorkKind.WAIT_UNTIL, work)
+
+    def register_task(self, work: Awaitable[object]) -> None:
+        """``wait_until`` for a runtime's own work."""
+        background(self._work, WorkKind.REGISTERED, work)
+
+    def queue_wait(self) -> AbstractContextManager[None]:
+        """Wait for a message inside: a ``run`` that only waits lets the actor sleep."""
+        return self._work.queue_wait()
+
+    @property
+    def prevent_sleep(self) -> bool:
+        """The legacy switch; while on, the actor does not sleep and its end waits, up to the deadline."""
+        return self._sleep.prevented
+
+    @prevent_sleep.setter
+    def prevent_sleep(self, value: bool) -> None:
+        self._sleep.prevented = value
+
+    async def restart_run(self) -> None:
+        """Cancel ``run`` and begin it anew.
+
+        Raises:
+            RivetError: ``actor.invalid_operation`` without ``run``, ``actor.stopping`` when the actor ends.
+        """
+        await self._run.restart()
+
+    async def set_alarm(self, at_ms: int | None) -> None:
+        """See ``ActorHost.set_alarm``."""
+        await self._host.set_alarm(at_ms)
 
     def check_state_assignment(self) -> None:
         """Refuse replacing the state inside ``on_state_change`` (``actor.state_mutation_reentrant``)."""

@@ -7,10 +7,11 @@ their own hooks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from rivetkit_core.actor.resources import Resource
 from rivetkit_core.config import ActorConfig, Durability
 
 if TYPE_CHECKING:
@@ -61,13 +62,33 @@ class ActorInstance(Protocol):
         """The current state as CBOR; equal states give equal bytes."""
         ...
 
+    @property
+    def resources(self) -> Sequence[Resource]:
+        """What is held open from the start to the end of a generation, in the order of entering."""
+        ...
+
+    @property
+    def runs(self) -> bool:
+        """Whether ``run`` does anything; if not, it is not called."""
+        ...
+
+    async def on_migrate(self, is_new: bool) -> None:
+        """Before there is a state: the place for changes of what is stored outside of it."""
+        ...
+
     async def create_vars(self) -> None: ...
 
     async def on_create(self, input: bytes | None) -> None: ...
 
     async def on_wake(self) -> None: ...
 
+    async def on_sleep(self) -> None: ...
+
     async def on_destroy(self) -> None: ...
+
+    async def run(self) -> None:
+        """The background loop, from the end of the start until it returns or the abort signal is given."""
+        ...
 
     async def on_state_change(self) -> None: ...
 

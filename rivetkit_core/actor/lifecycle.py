@@ -26,10 +26,9 @@ class StopKind(enum.Enum):
 
 REFUSALS: dict[Lifecycle, str] = {
     Lifecycle.LOADING: "actor.not_ready",
-    Lifecycle.SLEEP_GRACE: "actor.stopping",
     Lifecycle.SLEEP_FINALIZE: "actor.stopping",
     Lifecycle.DESTROY_GRACE: "actor.destroying",
     Lifecycle.DESTROYING: "actor.destroying",
     Lifecycle.TERMINATED: "actor.stopping",
 }
-"""What a caller is told in every state but STARTED."""
+"""What a caller is told, in the states that take no calls."""

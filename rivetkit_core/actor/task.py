@@ -7,38 +7,33 @@
 Invariants
     Only this file changes ``lifecycle``.
     No client code runs before ``has_initialized`` is durable.
-    Every accepted dispatch gets exactly one answer, and errors leave here as clients may see them.
-    Actions run concurrently, with no lock: a lock would deadlock an action that another one must release.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from typing import TypeVar
 
 from rivetkit_core.actor.access import GatedAccess
-from rivetkit_core.actor.budget import bounded
 from rivetkit_core.actor.connections import Connection, Connections, ConnectionSink
 from rivetkit_core.actor.context import ActorContext, ActorIdentity
-from rivetkit_core.actor.factory import ActionSpec, ActorFactory, ActorInstance
+from rivetkit_core.actor.dispatch import Dispatch
+from rivetkit_core.actor.factory import ActorFactory, ActorInstance
 from rivetkit_core.actor.gate import Gate
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle, StopKind
 from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
+from rivetkit_core.actor.resources import Resources
+from rivetkit_core.actor.run import RunHandler
 from rivetkit_core.actor.saver import Saver
-from rivetkit_core.actor.work import WorkKind, WorkRegistry
-from rivetkit_core.clock import Clock, within
+from rivetkit_core.actor.shutdown import Shutdown
+from rivetkit_core.actor.sleep import Sleep
+from rivetkit_core.actor.startup import Startup
+from rivetkit_core.actor.work import WorkRegistry
+from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.errors import RivetError, error
-from rivetkit_core.host.port import ActorAccess, ActorStorage
-from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
-
-_T = TypeVar("_T")
-
-_CANCELLED_WORK_LIMIT = 5.0
+from rivetkit_core.host.port import ActorAccess, ActorHost, ActorStorage
+from rivetkit_core.wire.persisted import ActorRecord
 
 starting: contextvars.ContextVar[str | None] = contextvars.ContextVar("rivetkit_starting", default=None)
 """The actor whose startup hooks the current code runs in; calling it from there could never end."""
@@ -56,7 +51,7 @@ class ActorTask:
         access: ActorAccess,
         clock: Clock,
         entropy: Entropy,
-        request_destroy: Callable[[], None],
+        host: ActorHost,
         expose_errors: bool = False,
     ) -> None:
         self.factory = factory
@@ -64,26 +59,15 @@ class ActorTask:
         self.lifecycle = Lifecycle.LOADING
         self._config = config = factory.config
         self._clock = clock
-        self._storage = storage
+        self._host = host
         self.work = WorkRegistry()
-        self._saver = Saver(
-            storage=storage,
-            clock=clock,
-            work=self.work,
-            interval=config.state_save_interval,
-            capture=self._capture,
-            busy=lambda: self.work.active > 0,
-        )
+        self._saver = self._make_saver(storage)
         self.outbox = Outbox(self._saver, strict=config.durability == "strict")
-        self.connections = Connections(
-            instance=lambda: self._instance,
-            config=config,
-            clock=clock,
-            entropy=entropy,
-            work=self.work,
-            outbox=self.outbox,
-            touched=self._touched,
-        )
+        self.connections = self._make_connections(entropy)
+        self._run = self._make_run()
+        self.sleep = self._make_sleep()
+        self.work.on_quiet = self.sleep.touch
+        self._resources = Resources(clock, timeout=config.create_vars_timeout)
         self.context = ActorContext(
             identity=identity,
             config=config,
@@ -93,8 +77,13 @@ class ActorTask:
             connections=self.connections,
             saver=self._saver,
             observer=lambda: self._observer,
-            request_destroy=request_destroy,
+            host=host,
+            work=self.work,
+            run=self._run,
+            sleep=self.sleep,
         )
+        self._startup = self._make_startup(storage)
+        self._shutdown = self._make_shutdown()
         self._gate = Gate(
             identity=identity,
             capacity=config.dispatch_inbox_capacity,
@@ -103,6 +92,8 @@ class ActorTask:
             refusal=self._refusal,
             expose_errors=expose_errors,
         )
+        self._dispatch = self._make_dispatch()
+        self._late_until = 0.0
         self._observer: StateObserver | None = None
         self._instance: ActorInstance = factory.create(self.context)
         self._observe()
@@ -134,154 +125,51 @@ class ActorTask:
             starting.reset(token)
 
     async def _start(self, input: bytes | None, stored: ActorRecord | None) -> None:
-        instance, config = self._instance, self._config
-        record = stored if stored is not None else await self._load(input)
+        record = stored if stored is not None else await self._startup.load(input)
         self._saver.adopt(record)
         self.context.input = record.input
-        if record.has_initialized:
-            await self._restore(record)
-        else:
-            await self._create(record)
-        await bounded(self._clock, "create_vars", config.create_vars_timeout, instance.create_vars())
-        await bounded(self._clock, "on_wake", config.on_wake_timeout, instance.on_wake())
+        await self._startup.run(self._instance, record)
         self.lifecycle = Lifecycle.STARTED
         self.context.started = True
+        if self._instance.runs:
+            self._run.start()
         if not record.has_initialized:
             await self._saver.request_and_wait()  # hooks after creation may have changed state
         self._touched()
-
-    async def _load(self, input: bytes | None) -> ActorRecord:
-        stored = (await self._storage.load([ACTOR_KEY])).get(ACTOR_KEY)
-        if stored is None:
-            return ActorRecord(input=input, has_initialized=False, state=b"")
-        return decode_actor(stored)
-
-    async def _create(self, record: ActorRecord) -> None:
-        instance, config = self._instance, self._config
-        if instance.has_state:
-            created = instance.create_state(record.input)
-            await bounded(self._clock, "create_state", config.create_state_timeout, created)
-            self._reset_observer()
-        await bounded(self._clock, "on_create", config.on_create_timeout, instance.on_create(record.input))
-        await self._saver.write(replace(record, has_initialized=True, state=self._capture()))
-
-    async def _restore(self, record: ActorRecord) -> None:
-        instance = self._instance
-        if not instance.has_state:
-            return
-        if record.state:
-            instance.restore_state(record.state)
-        else:  # an earlier generation was initialized while its class had no state
-            created = instance.create_state(record.input)
-            await bounded(self._clock, "create_state", self._config.create_state_timeout, created)
-            await self._saver.write(replace(record, state=self._capture()))
-        self._reset_observer()
+        self.sleep.begin()
 
     # --- dispatch -------------------------------------------------------------------------------
 
     async def open_connection(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
-        """Run the connect hooks in the current task and admit the connection (9.2).
-
-        Raises:
-            RivetError: As a client may see it: refused, timed out, or the actor takes no connections.
-        """
-        with self._gate.accept("connect"):
-            return await self._open(params, sink)
+        """See ``Dispatch.open_connection``."""
+        return await self._dispatch.open_connection(params, sink)
 
     def close_connection(self, conn: Connection) -> None:
         """The other side is gone: let ``on_disconnect`` run in the background. Idempotent."""
         self.connections.remove(conn)
 
     async def run_action(self, name: str, args: bytes, conn: Connection) -> bytes:
-        """Run an action in the current task and return its output when it may be seen (4.7).
-
-        Raises:
-            RivetError: As a client may see it. The traceback of anything unexpected is in the log.
-        """
-        with self._gate.accept(name):
-            return await self._run(name, args, conn)
+        """See ``Dispatch.run_action``."""
+        return await self._dispatch.run_action(name, args, conn)
 
     async def call(self, name: str, args: bytes, params: bytes | None) -> bytes:
-        """Run an action over a connection of its own, as HTTP and in-process callers do.
-
-        Raises:
-            RivetError: As a client may see it.
-        """
-        with self._gate.accept(name):  # one admission: what was accepted is not refused halfway
-            conn = await self._open(params, None)
-            try:
-                return await self._run(name, args, conn)
-            finally:
-                self.close_connection(conn)
+        """See ``Dispatch.call``."""
+        return await self._dispatch.call(name, args, params)
 
     async def call_detached(self, name: str, args: bytes, params: bytes | None) -> bytes:
-        """``call`` in a task of this actor: cancelling the caller does not stop the action."""
-        self._gate.admit(name)
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-        def fail(failure: RivetError) -> None:
-            if not answer.done():
-                answer.set_exception(failure)
-                answer.exception()  # the caller may be gone
-
-        async def run() -> None:
-            try:
-                output = await self.call(name, args, params)
-            except RivetError as failure:
-                fail(failure)
-            else:
-                if not answer.done():
-                    answer.set_result(output)
-
-        task = self.work.spawn(WorkKind.ACTION, run())
-        task.add_done_callback(lambda _: fail(self._gate.stamped(error("actor.dropped_reply"))))
-        return await answer
-
-    async def _open(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
-        conn = await self._shown(self.connections.open(params, sink))
-        if self._instance.connection_hooks:  # otherwise nothing ran that anybody could see
-            try:
-                await self.outbox.settled()
-            except BaseException:
-                self.close_connection(conn)
-                raise
-        return conn
-
-    async def _run(self, name: str, args: bytes, conn: Connection) -> bytes:
-        spec = self.factory.actions.get(name)
-        if spec is None:
-            raise error("actor.action_not_found", name=name)
-        if spec.durability is None:
-            return await self._finished(name, args, conn, spec)
-        with self.outbox.durability(spec.durability == "strict"):
-            return await self._finished(name, args, conn, spec)
-
-    async def _finished(self, name: str, args: bytes, conn: Connection, spec: ActionSpec) -> bytes:
-        try:
-            output = await self._shown(self._budgeted(name, args, conn, spec))
-        finally:
-            self._touched()
-        await self.outbox.settled()
-        return output
-
-    async def _shown(self, work: Awaitable[_T]) -> _T:
-        """Hold back a failure until it may be seen. A cancellation tells nobody anything, so it goes on."""
-        try:
-            return await work
-        except Exception:
-            self._touched()
-            await self.outbox.settled()
-            raise
-
-    async def _budgeted(self, name: str, args: bytes, conn: Connection, spec: ActionSpec) -> bytes:
-        budget = self._config.action_timeout if spec.timeout is None else spec.timeout
-        work = self._instance.run_action(name, args, conn)
-        return await within(self._clock, budget, work, lambda: error("actor.action_timed_out"))
+        """See ``Dispatch.call_detached``."""
+        return await self._dispatch.call_detached(name, args, params)
 
     def _refusal(self) -> str | None:
-        if self.context.destroy_requested:
-            return "actor.destroying"
-        return None if self.lifecycle is Lifecycle.STARTED else REFUSALS[self.lifecycle]
+        return "actor.destroying" if self.context.destroy_requested else REFUSALS.get(self.lifecycle)
+
+    @property
+    def takes_late_work(self) -> bool:
+        """Whether a caller may still be led here although the actor is going to sleep.
+
+        In the first half of the grace period, so that what comes late can finish before the deadline.
+        """
+        return self.lifecycle is Lifecycle.SLEEP_GRACE and self._clock.monotonic() < self._late_until
 
     # --- stop -----------------------------------------------------------------------------------
 
@@ -294,22 +182,13 @@ class ActorTask:
         destroying = kind is StopKind.DESTROY
         self.context.destroy_requested = self.context.destroy_requested or destroying
         self.lifecycle = Lifecycle.DESTROY_GRACE if destroying else Lifecycle.SLEEP_GRACE
+        self._late_until = self._clock.monotonic() + self._config.effective_sleep_grace_period() / 2
+        self.sleep.end()
         self.context.abort()
-        try:
-            async with self._clock.timeout(self._config.shutdown_grace_period):
-                if destroying:
-                    await self._run_on_destroy()
-                await self.work.wait_idle()
-                self._close_connections(kind)
-                await self.work.wait_idle()
-        except TimeoutError:
-            cancelled = self.work.cancel_all()
-            self.context.log.warning("shutdown grace period is over, cancelled %d tasks", cancelled)
-            await self._join_cancelled()
-            self._close_connections(kind)
+        await self._shutdown.drain(kind)
         self.lifecycle = Lifecycle.DESTROYING if destroying else Lifecycle.SLEEP_FINALIZE
         try:
-            await self._finalize(destroying)
+            await self._shutdown.finalize(kind)
         finally:
             self.lifecycle = Lifecycle.TERMINATED
 
@@ -318,48 +197,25 @@ class ActorTask:
 
         Storage keeps what it has, as after a crash. Safe after and during ``stop``.
         """
-        self._close_connections(StopKind.SLEEP)
+        self._shutdown.close_connections(StopKind.SLEEP)
         await self._end_at_once()
         self.outbox.discard()
 
     async def _end_at_once(self) -> None:
         self.lifecycle = Lifecycle.TERMINATED
+        self.sleep.end()
         self.context.abort()
-        self._saver.abandon()
-        self.work.close()
-        self.work.cancel_all()
-        await self._join_cancelled()
+        await self._shutdown.end_at_once()
 
-    def _close_connections(self, kind: StopKind) -> None:
-        # Clients take ws.going_away as a reason to come back, and an empty one after destroy.
-        code, reason = (1000, "") if kind is StopKind.DESTROY else (1001, "ws.going_away")
-        self.connections.close_all(code, reason)
+    def _run_failed(self, failure: Exception) -> None:
+        self.context.log.error("run failed", exc_info=failure)
+        if self._config.run_error_policy == "crash" and not self.context.aborted:
+            self._host.report_crash(f"run failed: {failure}")
 
-    async def _run_on_destroy(self) -> None:
-        budget = self._config.on_destroy_timeout or self._config.shutdown_grace_period
-        try:
-            with self.outbox.durability(None):
-                await bounded(self._clock, "on_destroy", budget, self._instance.on_destroy())
-        except Exception:
-            self.context.log.exception("on_destroy failed")
-
-    async def _finalize(self, destroying: bool) -> None:
-        self.work.close()
-        await self._join_cancelled()
-        if destroying:
-            self._saver.abandon()
-        else:
-            await self._saver.finish()
-        lost = self.outbox.discard()
-        if lost:
-            self.context.log.warning("%d outgoing messages were dropped: their state was not stored", lost)
-
-    async def _join_cancelled(self) -> None:
-        try:
-            async with self._clock.timeout(_CANCELLED_WORK_LIMIT):
-                await self.work.wait_idle()
-        except TimeoutError:
-            self.context.log.error("work ignored its cancellation and was left behind")
+    def _run_ended(self) -> None:
+        self._touched()
+        self.work.nudge()
+        self.sleep.touch()
 
     # --- shared ---------------------------------------------------------------------------------
 
@@ -383,3 +239,87 @@ class ActorTask:
     def _reset_observer(self) -> None:
         if self._observer is not None:
             self._observer.reset()
+
+    # --- parts ----------------------------------------------------------------------------------
+
+    def _make_saver(self, storage: ActorStorage) -> Saver:
+        return Saver(
+            storage=storage,
+            clock=self._clock,
+            work=self.work,
+            interval=self._config.state_save_interval,
+            capture=self._capture,
+            busy=lambda: self.work.active > 0 or (self._run.active and not self.work.queue_waits),
+        )
+
+    def _make_connections(self, entropy: Entropy) -> Connections:
+        return Connections(
+            instance=lambda: self._instance,
+            config=self._config,
+            clock=self._clock,
+            entropy=entropy,
+            work=self.work,
+            outbox=self.outbox,
+            touched=self._touched,
+            emptied=lambda: self.sleep.touch(),
+        )
+
+    def _make_run(self) -> RunHandler:
+        return RunHandler(
+            lambda: self._instance.run(),
+            clock=self._clock,
+            aborted=lambda: self.context.aborted,
+            failed=self._run_failed,
+            ended=self._run_ended,
+        )
+
+    def _make_sleep(self) -> Sleep:
+        return Sleep(
+            clock=self._clock,
+            config=self._config,
+            work=self.work,
+            ready=lambda: self.lifecycle is Lifecycle.STARTED,
+            connections=lambda: len(self.connections),
+            running=lambda: self._run.active,
+            request=self._host.request_sleep,
+        )
+
+    def _make_startup(self, storage: ActorStorage) -> Startup:
+        return Startup(
+            config=self._config,
+            clock=self._clock,
+            storage=storage,
+            saver=self._saver,
+            resources=self._resources,
+            capture=self._capture,
+            made=self._reset_observer,
+        )
+
+    def _make_dispatch(self) -> Dispatch:
+        return Dispatch(
+            config=self._config,
+            clock=self._clock,
+            actions=self.factory.actions,
+            instance=lambda: self._instance,
+            gate=self._gate,
+            work=self.work,
+            outbox=self.outbox,
+            connections=self.connections,
+            touched=self._touched,
+            sleeping=lambda: self.lifecycle is Lifecycle.SLEEP_GRACE,
+        )
+
+    def _make_shutdown(self) -> Shutdown:
+        return Shutdown(
+            config=self._config,
+            clock=self._clock,
+            work=self.work,
+            run=self._run,
+            connections=self.connections,
+            resources=self._resources,
+            outbox=self.outbox,
+            saver=self._saver,
+            prevented=lambda: self.sleep.prevented,
+            instance=lambda: self._instance,
+            log=self.context.log,
+        )

@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Collection, Coroutine, Generator
+from contextlib import contextmanager
+from contextvars import Context
 
 from rivetkit_core.errors import error
 
@@ -19,32 +21,75 @@ log = logging.getLogger("rivetkit.actor")
 
 
 class WorkKind(enum.Enum):
-    """Why something runs; the value is its label in logs."""
+    """Why something runs (4.8): whether the actor must stay awake for it, whether the deadline ends it.
 
-    ACTION = "action"
-    SAVE = "save"
-    STATE_CHANGE = "on_state_change"
-    CONNECT = "connect"
-    DISCONNECT = "disconnect_callback"
+    Everything here delays the end of the generation until it is done or the grace period is over.
+    """
+
+    ACTION = ("action", True, True)
+    STATE_CHANGE = ("on_state_change", True, True)
+    CONNECT = ("connect", True, True)
+    DISCONNECT = ("disconnect_callback", True, True)
+    KEEP_AWAKE = ("keep_awake", True, True)
+    INTERNAL = ("internal_keep_awake", True, False)
+    HOOK = ("shutdown hook", True, True)
+    WAIT_UNTIL = ("wait_until", False, True)
+    REGISTERED = ("registered_task", False, True)
+    SAVE = ("save", False, False)
+
+    def __init__(self, label: str, blocks_sleep: bool, ends_at_deadline: bool) -> None:
+        self.label = label
+        self.blocks_sleep = blocks_sleep
+        self.ends_at_deadline = ends_at_deadline
 
 
 class WorkRegistry:
-    """Owns the tasks of one generation. All methods run on the event loop's thread."""
+    """Owns the tasks of one generation. All methods run on the event loop's thread.
+
+    Attributes:
+        on_quiet: Called when the last work that keeps the actor awake has ended, and when a queue is waited
+            for: the moments at which an actor may have become idle.
+    """
 
     def __init__(self) -> None:
+        self.on_quiet: Callable[[], None] = _nobody
         self._tasks: dict[asyncio.Task[None], WorkKind] = {}
-        self._regions: dict[asyncio.Task[object], int] = {}
+        self._regions: dict[asyncio.Task[object], list[WorkKind]] = {}
         self._cancelled: set[asyncio.Task[object]] = set()
         self._closing = False
         self._changed = asyncio.Event()
         self._saves = 0
+        self._blocking = 0
+        self._queue_waits = 0
 
     @property
     def active(self) -> int:
         """How many regions and tasks are running, saves not counted."""
         return len(self._regions) + len(self._tasks) - self._saves
 
-    def spawn(self, kind: WorkKind, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left, saves included."""
+        return not self._tasks and not self._regions
+
+    @property
+    def keeps_awake(self) -> bool:
+        """Whether anything runs for which the actor must stay awake."""
+        return self._blocking > 0
+
+    @property
+    def queue_waits(self) -> int:
+        """How many are waiting for a message, which is no reason to stay awake."""
+        return self._queue_waits
+
+    def counts(self) -> dict[WorkKind, int]:
+        """How much of each kind is running, for logs and for the reason why an actor stays awake."""
+        kinds = [*self._tasks.values(), *(kind for region in self._regions.values() for kind in region)]
+        return {kind: kinds.count(kind) for kind in WorkKind if kind in kinds}
+
+    def spawn(
+        self, kind: WorkKind, work: Coroutine[object, object, None], *, context: Context | None = None
+    ) -> asyncio.Task[None]:
         """Run ``work`` as a task of this actor; an exception it raises is logged.
 
         Raises:
@@ -53,18 +98,19 @@ class WorkRegistry:
         if self._closing:
             work.close()
             raise error("actor.stopping")
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(work, context=context)
         self._tasks[task] = kind
         self._saves += kind is WorkKind.SAVE
+        self._blocking += kind.blocks_sleep
         task.add_done_callback(self._finished)
         return task
 
-    def region(self) -> Region:
+    def region(self, kind: WorkKind = WorkKind.ACTION) -> Region:
         """Count the current task as work of this actor, so that shutdown waits for it or cancels it."""
-        return Region(self)
+        return Region(self, kind)
 
-    def enter(self) -> asyncio.Task[object]:
-        """Begin a region of the current task; ``leave`` must follow.
+    def enter(self, kind: WorkKind = WorkKind.ACTION) -> asyncio.Task[object]:
+        """Begin a region of the current task; ``leave`` must follow, innermost region first.
 
         Raises:
             RivetError: ``actor.stopping`` when teardown began.
@@ -74,15 +120,35 @@ class WorkRegistry:
             raise RuntimeError("work must run inside a task")
         if self._closing:
             raise error("actor.stopping")
-        self._regions[task] = self._regions.get(task, 0) + 1
+        kinds = self._regions.get(task)
+        if kinds is None:
+            self._regions[task] = [kind]
+        else:
+            kinds.append(kind)
+        self._blocking += kind.blocks_sleep
         return task
 
     def leave(self, task: asyncio.Task[object]) -> None:
-        """End a region that ``enter`` began."""
-        depth = self._regions.pop(task) - 1
-        if depth:
-            self._regions[task] = depth
-        self._changed.set()
+        """End the region that ``enter`` began last."""
+        kinds = self._regions[task]
+        kind = kinds.pop()
+        if not kinds:
+            del self._regions[task]
+        self._left(kind)
+
+    @contextmanager
+    def queue_wait(self) -> Generator[None]:
+        """Wait for a message inside: a ``run`` that only waits lets the actor sleep.
+
+        Whoever waits must also end when the actor is aborted.
+        """
+        self._queue_waits += 1
+        self.on_quiet()
+        try:
+            yield
+        finally:
+            self._queue_waits -= 1
+            self.on_quiet()
 
     def was_cancelled(self, task: asyncio.Task[object]) -> bool:
         """Whether ``cancel_all`` cancelled this task, rather than its own caller."""
@@ -90,14 +156,30 @@ class WorkRegistry:
 
     async def wait_idle(self) -> None:
         """Wait until no work is left, saves included. Safe to cancel; bound it with a timeout."""
-        while self._tasks or self._regions:
-            self._changed.clear()
-            await self._changed.wait()
+        while not self.idle:
+            await self.changed()
 
-    def cancel_all(self) -> int:
-        """Cancel everything but saves and return how many that were; wait with ``wait_idle``."""
-        running: set[asyncio.Task[object]] = set(self._regions)
-        running.update(task for task, kind in self._tasks.items() if kind is not WorkKind.SAVE)
+    async def changed(self) -> None:
+        """Wait until work ends or ``nudge`` is called. Safe to cancel."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    def nudge(self) -> None:
+        """Something else that an end waits for may have changed."""
+        self._changed.set()
+
+    def cancel_all(self, *, at_deadline: bool = False, sparing: Collection[asyncio.Task[None]] = ()) -> int:
+        """Cancel everything but saves and return how many that were; wait with ``wait_idle``.
+
+        ``at_deadline``: only what the end of the grace period ends.
+        """
+        kinds = [*self._tasks.items(), *((task, kind) for task, all in self._regions.items() for kind in all)]
+        running = {
+            task
+            for task, kind in kinds
+            if kind is not WorkKind.SAVE and (kind.ends_at_deadline or not at_deadline)
+        }
+        running.difference_update(sparing)
         for task in running:
             self._cancelled.add(task)
             task.cancel()
@@ -111,23 +193,35 @@ class WorkRegistry:
         kind = self._tasks.pop(task)
         self._saves -= kind is WorkKind.SAVE
         self._cancelled.discard(task)
-        self._changed.set()
+        self._left(kind)
         if not task.cancelled() and (failure := task.exception()) is not None:
-            log.error("%s failed", kind.value, exc_info=failure)
+            log.error("%s failed", kind.label, exc_info=failure)
+
+    def _left(self, kind: WorkKind) -> None:
+        self._changed.set()
+        if kind.blocks_sleep:
+            self._blocking -= 1
+            if not self._blocking:
+                self.on_quiet()
 
 
 class Region:
     """One stretch of work; a class of its own because every action passes through here."""
 
-    __slots__ = ("_task", "_work")
+    __slots__ = ("_kind", "_task", "_work")
 
-    def __init__(self, work: WorkRegistry) -> None:
+    def __init__(self, work: WorkRegistry, kind: WorkKind) -> None:
         self._work = work
+        self._kind = kind
         self._task: asyncio.Task[object] | None = None
 
     def __enter__(self) -> None:
-        self._task = self._work.enter()
+        self._task = self._work.enter(self._kind)
 
     def __exit__(self, *_: object) -> None:
         if self._task is not None:
             self._work.leave(self._task)
+
+
+def _nobody() -> None:
+    return None

@@ -1,6 +1,7 @@
 """What the core asks of the place it runs in.
 
     ActorStorage   durable records of one actor
+    ActorHost      what one generation may ask of its host: to end, and to be woken
     ActorAccess    the way from code in this process to any actor, here or elsewhere
     Link           one open connection to an actor, as messages
 
@@ -84,6 +85,34 @@ class ActorStorage(Protocol):
 
         Raises:
             StorageError: Nothing was deleted; the caller may retry.
+        """
+        ...
+
+
+class ActorHost(Protocol):
+    """Port: what one generation asks of its host. The host decides, and ends the generation when it does."""
+
+    def request_sleep(self) -> None:
+        """Ask to be stopped and started again when needed. Never waits; asking twice is asking once."""
+        ...
+
+    def request_destroy(self) -> None:
+        """Ask to be stopped for good, which overrules sleep. Never waits; asking twice is asking once."""
+        ...
+
+    def report_crash(self, message: str) -> None:
+        """Ask to be stopped because ``run`` failed; the actor comes back when it is needed. Never waits."""
+        ...
+
+    async def set_alarm(self, at_ms: int | None) -> None:
+        """Have the actor woken at a time (milliseconds since the Unix epoch) if it sleeps then; None: never.
+
+        Replaces the alarm before. A generation begins without one: what is still to come has to be set
+        again before its start ends. On return the alarm survives a crash of the process, as far as the host
+        can know. Nothing happens while the actor runs: it has its own clock.
+
+        Raises:
+            StorageError: The alarm before may still be in place.
         """
         ...
 

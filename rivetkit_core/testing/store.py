@@ -226,6 +226,23 @@ class MemoryStore:
         )
         return generation
 
+    async def end_generation(self, actor_id: str, now_ms: int) -> None:
+        await self._change(actor_id, sleep_ts=now_ms, connectable_ts=None)
+
+    async def set_alarm(self, actor_id: str, at_ms: int | None) -> None:
+        await self._change(actor_id, alarm_ts=at_ms)
+
+    async def due_alarms(
+        self, namespace: str, until_ms: int, *, after: tuple[int, str] | None = None, limit: int = 100
+    ) -> list[tuple[int, str]]:
+        await self.turn()
+        due = [alarm for alarm in self._alarms(namespace) if alarm[0] <= until_ms]
+        return [alarm for alarm in due if after is None or alarm > after][:limit]
+
+    async def next_alarm(self, namespace: str, after_ms: int) -> int | None:
+        await self.turn()
+        return next((at for at, _ in self._alarms(namespace) if at > after_ms), None)
+
     async def mark_destroyed(self, actor_id: str, now_ms: int) -> None:
         await self.write_turn()
         if (row := self._actors.get(actor_id)) is not None and row.destroy_ts is None:
@@ -236,6 +253,15 @@ class MemoryStore:
 
     def storage(self, actor_id: str) -> ActorStorage:
         return _StoreRecords(self, actor_id)
+
+    async def _change(self, actor_id: str, **values: int | None) -> None:
+        await self.write_turn()
+        if (row := self._actors.get(actor_id)) is not None and row.destroy_ts is None:
+            self._actors[actor_id] = dataclasses.replace(row, **values)
+
+    def _alarms(self, namespace: str) -> list[tuple[int, str]]:
+        rows = (row for row in self._actors.values() if row.namespace == namespace)
+        return sorted((row.alarm_ts, row.actor_id) for row in rows if row.alarm_ts is not None)
 
     def _living(self, namespace: str, name: str, key: ActorKey) -> ActorRow | None:
         for row in self._actors.values():

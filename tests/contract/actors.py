@@ -25,6 +25,10 @@ class Probe:
     destroying: asyncio.Event = field(default_factory=asyncio.Event)
     destroyed: list[str] = field(default_factory=list[str])
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
+    asleep: asyncio.Event = field(default_factory=asyncio.Event)
+    awake: asyncio.Event = field(default_factory=asyncio.Event)
+    slept: list[int] = field(default_factory=list[int])
+    woken: list[int] = field(default_factory=list[int])
 
 
 class _Current:
@@ -190,7 +194,75 @@ class Picky(Actor):
         return "pong"
 
 
-CLASSES: Sequence[type[Actor]] = (Counter, Throttled, OddlyNamed, Slow, Broken, Gift, Picky)
+class SleepyState(BaseModel):
+    count: int = 0
+    sleeps: int = 0
+
+
+class SleepyActions(Actor):
+    """Counts, remembers its lives, and tells when it went to sleep."""
+
+    state: SleepyState
+    conn: Conn[object, None]
+
+    async def on_sleep(self) -> None:
+        self.state.sleeps += 1
+        current.probe.slept.append(self.ctx.generation)
+        current.probe.asleep.set()
+
+    async def on_wake(self) -> None:
+        current.probe.woken.append(self.ctx.generation)
+        if self.ctx.generation > 1:
+            current.probe.awake.set()
+
+    async def on_destroy(self) -> None:
+        current.probe.destroyed.append(self.ctx.actor_id)
+
+    @action
+    async def increment(self) -> int:
+        self.state.count += 1
+        return self.state.count
+
+    @action
+    async def whoami(self) -> list[object]:
+        return [self.ctx.actor_id, list(self.ctx.key), self.ctx.generation]
+
+    @action
+    async def lives(self) -> list[int]:
+        return [self.ctx.generation, self.state.sleeps]
+
+    @action
+    async def nap(self) -> None:
+        await self.ctx.sleep()
+
+    @action
+    async def nap_until(self, milliseconds: int) -> None:
+        at = int(self.ctx.now().timestamp() * 1000) + milliseconds
+        await self.ctx.__rivet_core__.set_alarm(at)
+        await self.ctx.sleep()
+
+    @action
+    async def hold(self) -> str:
+        current.probe.entered.set()
+        await current.probe.gate.wait()
+        return "held"
+
+    @action
+    async def bye(self) -> None:
+        await self.ctx.destroy()
+
+
+@actor(name="sleepy", sleep_timeout=0.1)
+class Sleepy(SleepyActions):
+    """Sleeps as soon as nothing happens."""
+
+
+@actor(name="wakeful")
+class Wakeful(SleepyActions):
+    """Sleeps when it is told to."""
+
+
+CLASSES: Sequence[type[Actor]] = (Counter, Throttled, OddlyNamed, Slow, Broken, Gift, Picky, Sleepy, Wakeful)
 
 NAMES = tuple(factory.name for factory in map(compile_actor, CLASSES))
 

@@ -10,9 +10,14 @@ import pytest
 from rivetkit_core.config import ActorConfig, ConfigError
 
 DURATIONS = [field.name for field in dataclasses.fields(ActorConfig) if isinstance(field.default, float)] + [
-    "on_destroy_timeout"
+    "on_destroy_timeout",
+    "sleep_grace_period",
+    "shutdown_grace_period",
+    "on_sleep_timeout",
+    "wait_until_timeout",
+    "run_stop_timeout",
 ]
-COUNTS = [field.name for field in dataclasses.fields(ActorConfig) if isinstance(field.default, int)]
+COUNTS = [field.name for field in dataclasses.fields(ActorConfig) if type(field.default) is int]
 
 
 def test_sparse_options_keep_the_other_defaults() -> None:
@@ -25,7 +30,8 @@ def test_the_defaults_are_the_references() -> None:
     assert (config.action_timeout, config.on_connect_timeout, config.state_save_interval) == (60, 5, 1)
     assert (config.max_incoming_message_size, config.max_outgoing_message_size) == (65_536, 1_048_576)
     assert config.dispatch_inbox_capacity == 1024
-    assert config.shutdown_grace_period == 15
+    assert (config.sleep_timeout, config.no_sleep, config.on_migrate_timeout) == (30, False, 30)
+    assert (config.effective_sleep_grace_period(), config.sleep_grace_period_overridden) == (15, False)
 
 
 def test_an_unknown_option_is_named_with_the_known_ones() -> None:
@@ -61,3 +67,43 @@ def test_durability_is_one_of_two() -> None:
     assert ActorConfig.from_input({"durability": "strict"}).durability == "strict"
     with pytest.raises(ConfigError, match="throttled, strict"):
         ActorConfig.from_input({"durability": "paranoid"})
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        pytest.param({"sleep_grace_period": 15.0}, 15, id="the default, chosen"),
+        pytest.param({"shutdown_grace_period": 4.0}, 4, id="another name"),
+        pytest.param({"sleep_grace_period": 3.0, "on_sleep_timeout": 60.0}, 3, id="explicit wins"),
+        pytest.param({"on_sleep_timeout": 8.0}, 23, id="legacy"),
+        pytest.param({"on_sleep_timeout": 8.0, "wait_until_timeout": 2.0}, 10, id="both legacy"),
+        pytest.param({"on_sleep_timeout": 5.0}, 15, id="legacy default"),
+        pytest.param({"wait_until_timeout": 2.0}, 15, id="waiting alone"),
+    ],
+)
+def test_the_grace_period_is_what_was_chosen(options: dict[str, object], seconds: float) -> None:
+    config = ActorConfig.from_input(options)
+    assert config.effective_sleep_grace_period() == seconds
+    assert config.effective_sleep_grace_period(at_most=1.0) == 1
+    assert config.effective_sleep_grace_period(at_most=100.0) == seconds
+
+
+def test_a_grace_period_equal_to_the_default_still_was_chosen() -> None:
+    assert ActorConfig(sleep_grace_period=15.0).sleep_grace_period_overridden
+    assert not ActorConfig(on_sleep_timeout=8.0).sleep_grace_period_overridden
+
+
+def test_a_grace_period_has_one_name_at_a_time() -> None:
+    with pytest.raises(ConfigError, match="same option"):
+        ActorConfig(sleep_grace_period=1.0, shutdown_grace_period=1.0)
+
+
+def test_a_flag_is_true_or_false() -> None:
+    assert ActorConfig.from_input({"no_sleep": True}).no_sleep
+    with pytest.raises(ConfigError, match="no_sleep"):
+        ActorConfig.from_input({"no_sleep": 1})
+
+
+def test_the_policy_for_a_failing_run_is_one_of_two() -> None:
+    with pytest.raises(ConfigError, match="sleep, crash"):
+        ActorConfig.from_input({"run_error_policy": "retry"})

@@ -160,7 +160,7 @@ async def test_two_stops_are_one() -> None:
     assert bench.world.log.count("on_destroy") == 1
 
 
-async def test_a_caller_waits_for_a_stop_and_starts_the_next_generation() -> None:
+async def test_who_comes_late_or_to_stay_waits_for_the_next_generation() -> None:
     release = asyncio.Event()
 
     async def slow(_: Scripted, _args: list[object]) -> object:
@@ -173,14 +173,19 @@ async def test_a_caller_waits_for_a_stop_and_starts_the_next_generation() -> Non
     await settle()
     stopping = asyncio.create_task(bench.registry.stop(ID, StopKind.SLEEP))
     await settle()
+    assert await bench.reach() is first
+    waiting = asyncio.create_task(bench.registry.reach(ID, bench.launch, lasting=True))
+    await bench.world.clock.advance(7.5)
     reaching = bench.reaching()
     await settle()
     assert not reaching.done()
+    assert not waiting.done()
     release.set()
     await asyncio.gather(running, stopping)
     second = await reaching
     assert second is not first
     assert second.identity.generation == 2
+    assert await waiting is second
 
 
 async def test_shutting_down_stops_everything_and_refuses_more() -> None:

@@ -37,7 +37,7 @@ class LocalAccess:
         return output
 
     async def connect(self, target: Target, *, params: bytes | None) -> Link:
-        actor = await self._host.reach(target)
+        actor = await self._host.reach(target, lasting=True)
         pipe = LocalPipe(actor.factory.config)
         self._host.own(_serve(actor, pipe, params))
         return LocalLink(pipe)

@@ -16,6 +16,7 @@ _COLUMNS = (
     "actor_id, namespace, name, key, create_ts, start_ts, connectable_ts, sleep_ts, destroy_ts, alarm_ts, "
     "generation, region, crash_policy, runner_name"
 )
+_EARLIEST = -(2**63)
 _PLACES = ", ".join("?" * len(_COLUMNS.split(", ")))
 
 
@@ -97,6 +98,47 @@ def start_generation(connection: sqlite3.Connection, actor_id: str, now_ms: int)
         (now_ms, actor_id),
     ).fetchall()
     return cast("int", row[0][0]) if row else None
+
+
+def end_generation(connection: sqlite3.Connection, actor_id: str, now_ms: int) -> None:
+    """Note since when a living actor sleeps."""
+    connection.execute(
+        "UPDATE actors SET sleep_ts = ?, connectable_ts = NULL WHERE actor_id = ? AND destroy_ts IS NULL",
+        (now_ms, actor_id),
+    )
+
+
+def set_alarm(connection: sqlite3.Connection, actor_id: str, at_ms: int | None) -> None:
+    """Choose when to wake a living actor."""
+    connection.execute(
+        "UPDATE actors SET alarm_ts = ? WHERE actor_id = ? AND destroy_ts IS NULL", (at_ms, actor_id)
+    )
+
+
+def due_alarms(
+    connection: sqlite3.Connection,
+    namespace: str,
+    until_ms: int,
+    *,
+    after: tuple[int, str] | None,
+    limit: int,
+) -> list[tuple[int, str]]:
+    """At most ``limit`` alarms behind the position ``after``, earliest first."""
+    rows = connection.execute(
+        "SELECT alarm_ts, actor_id FROM actors WHERE alarm_ts IS NOT NULL AND alarm_ts <= ? "
+        "AND (alarm_ts, actor_id) > (?, ?) AND namespace = ? ORDER BY alarm_ts, actor_id LIMIT ?",
+        (until_ms, *(after or (_EARLIEST, "")), namespace, limit),
+    ).fetchall()
+    return cast("list[tuple[int, str]]", rows)
+
+
+def next_alarm(connection: sqlite3.Connection, namespace: str, after_ms: int) -> int | None:
+    """The time of the earliest alarm later than ``after_ms``."""
+    row = connection.execute(
+        "SELECT alarm_ts FROM actors WHERE alarm_ts > ? AND namespace = ? ORDER BY alarm_ts LIMIT 1",
+        (after_ms, namespace),
+    ).fetchone()
+    return None if row is None else cast("int", row[0])
 
 
 def mark_destroyed(connection: sqlite3.Connection, actor_id: str, now_ms: int) -> bool:

@@ -20,6 +20,8 @@ from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.entropy import Entropy, new_actor_id
 from rivetkit_core.errors import ActorNotFound, RivetError, error
 from rivetkit_core.host.embedded.access import LocalAccess
+from rivetkit_core.host.embedded.alarms import AlarmClock
+from rivetkit_core.host.embedded.resident import Resident
 from rivetkit_core.host.embedded.store_port import ActorRow, HostStore
 from rivetkit_core.host.port import ActorKey, ById, ByKey, Target
 from rivetkit_core.registry import ActorRegistry
@@ -72,18 +74,27 @@ class EmbeddedHost:
         self._expose_errors = expose_errors
         self._placed: dict[tuple[str, ActorKey], str] = {}
         self._destroying: dict[str, asyncio.Task[None]] = {}
+        self._alarms = AlarmClock(
+            store=store,
+            clock=clock,
+            namespace=namespace,
+            is_here=self.registry.is_here,
+            wake=lambda actor_id: self.reach(ById(actor_id)),
+            own=self.own,
+        )
         self._owned: set[asyncio.Task[None]] = set()
         self.is_open = False
         self.is_closing = False
 
     async def open(self) -> None:
-        """Open the store.
+        """Open the store, and wake whoever should have been woken meanwhile.
 
         Raises:
             StorageError: It is locked, damaged, newer than this release, or cannot be written.
         """
         await self.store.open()
         self.is_open = True
+        self._alarms.start()
 
     async def close(self) -> int:
         """Refuse new work, finish what was accepted, save and stop every actor, close the store. Idempotent.
@@ -94,6 +105,7 @@ class EmbeddedHost:
         if not self.is_open or self.is_closing:
             return 0
         self.is_closing = True
+        self._alarms.stop()
         unsaved = await self.registry.shut_down()
         while self._owned:
             await asyncio.wait(list(self._owned))
@@ -101,23 +113,26 @@ class EmbeddedHost:
         self.is_open = False
         return unsaved
 
-    async def reach(self, target: Target) -> ActorTask:
+    async def reach(self, target: Target, *, lasting: bool = False) -> ActorTask:
         """The running actor a target means, created and started as needed.
+
+        ``lasting``: for a connection, which waits for the next life of an actor that is going to sleep.
 
         Raises:
             RivetError: ``actor.not_found``, the failure of its start, or ``guard.service_unavailable``.
         """
+        lasting = lasting or self.is_closing
         actor_id = (
             target.actor_id if isinstance(target, ById) else self._placed.get((target.name, target.key))
         )
         if actor_id is not None and actor_id not in self._destroying:
-            actor = self.registry.running(actor_id)
+            actor = self.registry.running(actor_id, lasting=lasting)
             if actor is not None:
                 return actor
         for _ in range(_PLACEMENT_ATTEMPTS):
             placement = await self.place_or_create(target)
             try:
-                return await self._run(placement)
+                return await self._run(placement, lasting=lasting)
             except _Vanished:
                 continue  # destroyed between the look and the start: look again
         raise error("actor.destroyed_while_waiting_for_ready")
@@ -242,8 +257,9 @@ class EmbeddedHost:
         await self.store.create_actor(row, {ACTOR_KEY: encode_actor(first)})
         return Placement(row, first)
 
-    async def _run(self, placement: Placement) -> ActorTask:
-        return await self.registry.reach(placement.row.actor_id, lambda: self._launch(placement))
+    async def _run(self, placement: Placement, *, lasting: bool = False) -> ActorTask:
+        actor_id = placement.row.actor_id
+        return await self.registry.reach(actor_id, lambda: self._launch(placement), lasting=lasting)
 
     async def _launch(self, placement: Placement) -> ActorTask:
         row = placement.row
@@ -268,6 +284,15 @@ class EmbeddedHost:
         generation = row.generation
         if first is None:
             generation = await self._next_generation(row.actor_id)
+        resident = Resident(
+            row,
+            registry=self.registry,
+            store=self.store,
+            clock=self.clock,
+            alarms=self._alarms,
+            own=self.own,
+            destroy=lambda: self._request_destroy(row.actor_id),
+        )
         actor = ActorTask(
             factory,
             ActorIdentity(row.actor_id, row.name, row.key or (), generation),
@@ -275,10 +300,16 @@ class EmbeddedHost:
             access=self.access,
             clock=self.clock,
             entropy=self.entropy,
-            request_destroy=lambda: self._request_destroy(row.actor_id),
+            host=resident,
             expose_errors=self._expose_errors,
         )
+        resident.move_in(actor)
         await actor.start(None, stored=first)
+        try:
+            await resident.forget_old_alarm()
+        except BaseException:
+            await actor.kill()
+            raise
         return actor
 
     async def _next_generation(self, actor_id: str) -> int:

@@ -163,6 +163,21 @@ class SqliteStore:
             raise error("actor.not_found")
         return generation
 
+    async def end_generation(self, actor_id: str, now_ms: int) -> None:
+        await self._opened().run(partial(directory.end_generation, actor_id=actor_id, now_ms=now_ms))
+
+    async def set_alarm(self, actor_id: str, at_ms: int | None) -> None:
+        await self._opened().run(partial(directory.set_alarm, actor_id=actor_id, at_ms=at_ms))
+
+    async def due_alarms(
+        self, namespace: str, until_ms: int, *, after: tuple[int, str] | None = None, limit: int = 100
+    ) -> list[tuple[int, str]]:
+        read = partial(directory.due_alarms, namespace=namespace, until_ms=until_ms, after=after, limit=limit)
+        return await self._read(read)
+
+    async def next_alarm(self, namespace: str, after_ms: int) -> int | None:
+        return await self._read(partial(directory.next_alarm, namespace=namespace, after_ms=after_ms))
+
     async def mark_destroyed(self, actor_id: str, now_ms: int) -> None:
         await self._opened().run(partial(_destroy, actor_id, now_ms))
 

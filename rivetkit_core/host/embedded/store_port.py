@@ -118,6 +118,24 @@ class HostStore(Protocol):
         """
         ...
 
+    async def end_generation(self, actor_id: str, now_ms: int) -> None:
+        """Note since when the actor sleeps. Does nothing for one that is gone."""
+        ...
+
+    async def set_alarm(self, actor_id: str, at_ms: int | None) -> None:
+        """Choose when to wake the actor, None for never. Does nothing for one that is gone."""
+        ...
+
+    async def due_alarms(
+        self, namespace: str, until_ms: int, *, after: tuple[int, str] | None = None, limit: int = 100
+    ) -> list[tuple[int, str]]:
+        """Alarms up to and including a time, earliest first, as time and actor id; those after ``after``."""
+        ...
+
+    async def next_alarm(self, namespace: str, after_ms: int) -> int | None:
+        """The time of the earliest alarm later than ``after_ms``."""
+        ...
+
     async def mark_destroyed(self, actor_id: str, now_ms: int) -> None:
         """Free the actor's key and delete its records, all or nothing. Does nothing the second time.
 

@@ -321,7 +321,8 @@ class EngineHost:
         return True
 
     def _grace(self) -> float:
-        return max((factory.config.shutdown_grace_period for factory in self.factories.values()), default=0.0)
+        configs = (factory.config for factory in self.factories.values())
+        return max((config.effective_sleep_grace_period() for config in configs), default=0.0)
 
     def _metadata(self) -> Metadata:
         names = {name: json.dumps(_describe(factory)) for name, factory in self.factories.items()}

@@ -119,6 +119,9 @@ class HostedActor:
         self._actor: ActorTask | None = None
         self._failure: RivetError | None = None
         self._sleepy = False
+        self._running = False
+        self._alarm: int | None = None
+        self._crash: str | None = None
         self._intent: SleepIntent | StopIntent | None = None
 
     def running(self) -> ActorTask | None:
@@ -144,6 +147,23 @@ class HostedActor:
         self._sleepy = True
         if self._actor is not None:
             self._intend(SleepIntent())
+
+    def request_sleep(self) -> None:
+        self._intend(SleepIntent())
+
+    def request_destroy(self) -> None:
+        self._intend(StopIntent())
+
+    def report_crash(self, message: str) -> None:
+        """Told to the engine with the end that it then asks for: one with an error destroys nothing."""
+        self._crash = message
+        self._intend(StopIntent())
+
+    async def set_alarm(self, at_ms: int | None) -> None:
+        """Hand it to the connection, which repeats it until the engine has counted it."""
+        self._alarm = at_ms
+        if self._running:
+            self._report(SetAlarm(at_ms))
 
     def lose(self) -> None:
         """The engine may run the actor elsewhere: write nothing from now on, and end at once."""
@@ -183,7 +203,10 @@ class HostedActor:
         if self._actor is None:
             return Outcome(_LOST)
         # Waking does not clear an alarm, so every start says anew when the next one is due.
-        self._report(Running(), SetAlarm(None))
+        self._running = True
+        self._report(Running(), SetAlarm(self._alarm))
+        if self._intent is not None:  # its run was quick
+            self._report(self._intent)
         if self._sleepy:
             self._intend(SleepIntent())
         return await self._finish(self._actor, await self._stop)
@@ -210,7 +233,7 @@ class HostedActor:
                 access=platform.access,
                 clock=platform.clock,
                 entropy=platform.entropy,
-                request_destroy=lambda: self._intend(StopIntent()),
+                host=self,
                 expose_errors=platform.expose_errors,
             )
         except RivetError:
@@ -225,13 +248,15 @@ class HostedActor:
         if reason is StopReason.LOST:
             await actor.kill()
             return Outcome(_LOST)
+        crashed = reason is StopReason.STOP_INTENT and not actor.context.destroy_requested
+        crash = self._crash if crashed else None
         try:
-            await actor.stop(_KINDS[reason])
+            await actor.stop(_KINDS[reason] if crash is None else StopKind.SLEEP)
         except Exception as failure:
             log.exception("actor %s stopped without saving its last changes", self.actor_id)
             await actor.kill()
             return Outcome(_stopped(failure), unsaved=True)
-        return Outcome(Stopped(StopCode.OK))
+        return Outcome(Stopped(StopCode.OK) if crash is None else _stopped(RuntimeError(crash)))
 
     async def _fail(self, failure: RivetError) -> Outcome:
         """Let those who wait for the actor have its start's error, instead of a start after another."""
@@ -241,6 +266,7 @@ class HostedActor:
         seen.actor = ActorSpecifier(self.actor_id, self.generation, key)
         self._failure = seen
         stillborn = await self._is_stillborn()
+        self._running = True
         self._report(Running())
         clock = self._platform.clock
         try:
@@ -266,7 +292,8 @@ class HostedActor:
         """Ask the engine for a stop command; to be destroyed overrules to sleep."""
         if self._intent is None or (isinstance(self._intent, SleepIntent) and isinstance(intent, StopIntent)):
             self._intent = intent
-            self._report(intent)
+            if self._running:
+                self._report(intent)
 
     def _report(self, *events: ActorEvent) -> None:
         self._platform.report(self.actor_id, self.generation, *events)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 from rivetkit_core.actor.connections import Connection, OutgoingEvent
 from rivetkit_core.actor.context import ActorContext, ActorIdentity
 from rivetkit_core.actor.factory import ActionSpec, ActorFactory
+from rivetkit_core.actor.resources import Resource
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import SeededEntropy
@@ -32,6 +35,9 @@ class Script:
     hooks: Mapping[str, Hook] = field(default_factory=dict[str, Hook])
     conn_hooks: Mapping[str, ConnHook] = field(default_factory=dict[str, ConnHook])
     config: ActorConfig = field(default_factory=ActorConfig)
+    resources: Mapping[str, Callable[[Scripted], AbstractAsyncContextManager[object]]] = field(
+        default_factory=dict[str, "Callable[[Scripted], AbstractAsyncContextManager[object]]"]
+    )
     has_state: bool = True
     first_state: object = 0
 
@@ -71,6 +77,20 @@ class Scripted:
         self.encodings += 1
         return cbor.encode(self.state)
 
+    @property
+    def resources(self) -> Sequence[Resource]:
+        made = self.script.resources.items()
+        return [(name, partial(make, self)) for name, make in made]
+
+    @property
+    def runs(self) -> bool:
+        return "run" in self.script.hooks
+
+    async def on_migrate(self, is_new: bool) -> None:
+        if "on_migrate" in self.script.hooks:
+            self.log.append(f"is_new={is_new}")
+            await self._hook("on_migrate")
+
     async def create_vars(self) -> None:
         await self._hook("create_vars")
 
@@ -79,6 +99,12 @@ class Scripted:
 
     async def on_wake(self) -> None:
         await self._hook("on_wake")
+
+    async def on_sleep(self) -> None:
+        await self._hook("on_sleep")
+
+    async def run(self) -> None:
+        await self._hook("run")
 
     async def on_destroy(self) -> None:
         await self._hook("on_destroy")
@@ -145,6 +171,28 @@ class RecordingSink:
         self.closed = (code, reason)
 
 
+class RecordingHost:
+    """A host that remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.sleep_requests = 0
+        self.destroy_requests = 0
+        self.crashes: list[str] = []
+        self.alarm: int | None = None
+
+    def request_sleep(self) -> None:
+        self.sleep_requests += 1
+
+    def request_destroy(self) -> None:
+        self.destroy_requests += 1
+
+    def report_crash(self, message: str) -> None:
+        self.crashes.append(message)
+
+    async def set_alarm(self, at_ms: int | None) -> None:
+        self.alarm = at_ms
+
+
 class World:
     """One actor id with its storage, across any number of generations."""
 
@@ -156,7 +204,7 @@ class World:
         self.store = MemoryStore()
         self.log: list[str] = []
         self.generation = 0
-        self.destroy_requests = 0
+        self.host = RecordingHost()
         self.instance: Scripted
 
     def task(self) -> ActorTask:
@@ -176,7 +224,7 @@ class World:
             access=NoAccess(),
             clock=self.clock,
             entropy=SeededEntropy(self.generation),
-            request_destroy=self._destroy_requested,
+            host=self.host,
         )
 
     async def started(self, input: object = None) -> ActorTask:
@@ -193,9 +241,6 @@ class World:
     async def stored_state(self) -> object:
         record = await self.stored()
         return None if record is None or not record.state else cbor.decode(record.state)
-
-    def _destroy_requested(self) -> None:
-        self.destroy_requests += 1
 
 
 async def call(task: ActorTask, name: str, *args: object) -> object:

@@ -58,23 +58,42 @@ async def test_accepted_work_finishes_and_its_changes_are_stored() -> None:
     assert task.lifecycle is Lifecycle.TERMINATED
 
 
-@pytest.mark.parametrize(
-    ("kind", "lifecycle", "code"),
-    [
-        (StopKind.SLEEP, Lifecycle.SLEEP_GRACE, "stopping"),
-        (StopKind.DESTROY, Lifecycle.DESTROY_GRACE, "destroying"),
-    ],
-)
-async def test_new_work_is_refused(kind: StopKind, lifecycle: Lifecycle, code: str) -> None:
+async def test_an_actor_that_is_destroyed_takes_no_work() -> None:
     door = Door()
-    _, task, tasks = await stopping_behind(door, kind)
-    assert task.lifecycle is lifecycle
-    assert (await failure_of(call(task, "ping"))).code == code
-    assert (await failure_of(task.open_connection(None, None))).code == code
+    _, task, tasks = await stopping_behind(door, StopKind.DESTROY)
+    assert task.lifecycle is Lifecycle.DESTROY_GRACE
+    assert (await failure_of(call(task, "ping"))).code == "destroying"
+    assert (await failure_of(task.open_connection(None, None))).code == "destroying"
     door.open.set()
     await asyncio.gather(*tasks)
     after = await failure_of(call(task, "ping"))
-    assert (after.group, after.code, after.actor) == ("actor", code, task.identity.specifier)
+    assert (after.group, after.code, after.actor) == ("actor", "destroying", task.identity.specifier)
+
+
+async def test_an_actor_that_goes_to_sleep_still_answers_calls() -> None:
+    door = Door()
+    _, task, tasks = await stopping_behind(door, StopKind.SLEEP)
+    assert task.lifecycle is Lifecycle.SLEEP_GRACE
+    assert await call(task, "ping") == "pong"
+    door.open.set()
+    await asyncio.gather(*tasks)
+    after = await failure_of(call(task, "ping"))
+    assert (after.group, after.code, after.actor) == ("actor", "stopping", task.identity.specifier)
+
+
+async def test_an_actor_that_goes_to_sleep_takes_nothing_from_sockets() -> None:
+    door = Door()
+    world = World(Script(actions={"slow": door, "ping": ping}))
+    task = await world.started()
+    conn = await task.open_connection(None, RecordingSink())
+    running = asyncio.create_task(call(task, "slow"))
+    await door.entered.wait()
+    stopping = asyncio.create_task(task.stop(StopKind.SLEEP))
+    await settle()
+    assert (await failure_of(task.open_connection(None, RecordingSink()))).code == "stopping"
+    assert (await failure_of(task.run_action("ping", b"\x80", conn))).code == "stopping"
+    door.open.set()
+    await asyncio.gather(running, stopping)
 
 
 async def test_work_is_refused_once_the_actor_asked_to_be_destroyed() -> None:
@@ -85,7 +104,7 @@ async def test_work_is_refused_once_the_actor_asked_to_be_destroyed() -> None:
     world = World(Script(actions={"end": end, "ping": ping}))
     task = await world.started()
     assert await call(task, "end") == "soon"
-    assert world.destroy_requests == 1
+    assert world.host.destroy_requests == 1
     assert (await failure_of(call(task, "ping"))).code == "destroying"
     assert (await failure_of(task.context.destroy())).code == "stopping"
     await task.stop(StopKind.DESTROY)
@@ -162,7 +181,7 @@ async def test_work_that_ignores_its_cancellation_does_not_block_the_stop() -> N
     running = asyncio.create_task(call(task, "stubborn"))
     await settle()
     stopping = asyncio.create_task(task.stop(StopKind.SLEEP))
-    await world.clock.advance(15 + 5 + 5 + 1)
+    await world.clock.advance(15 + 3 * 5 + 1)
     assert stopping.done()
     release.set()
     await running

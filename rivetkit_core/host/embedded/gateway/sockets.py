@@ -58,7 +58,8 @@ class SocketGateway:
         if parsed is None:
             raise error("guard.no_route")
         self._guard.check(*header_tokens(head), parsed.token, options.token)
-        return await self._host.reach(to_target(parsed, self._host.namespace)), parsed.path
+        target = to_target(parsed, self._host.namespace)
+        return await self._host.reach(target, lasting=True), parsed.path
 
 
 async def _accept(head: Head, ray: str, send: Send) -> None:

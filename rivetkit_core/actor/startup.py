@@ -1,0 +1,99 @@
+"""From storage to an actor that may be called: the steps of a start up to ``on_wake`` (actor-runtime 3).
+
+    load -> on_migrate -> first state or stored one -> resources -> on_create -> vars -> on_wake
+
+Invariants
+    ``has_initialized`` is stored right after ``on_create``, so that a start that fails before is no start.
+    Resources are open for every hook but those that make the state, which they may depend on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from rivetkit_core.actor.budget import bounded
+from rivetkit_core.actor.factory import ActorInstance
+from rivetkit_core.actor.resources import Resources
+from rivetkit_core.actor.saver import Saver
+from rivetkit_core.clock import Clock
+from rivetkit_core.config import ActorConfig
+from rivetkit_core.host.port import ActorStorage
+from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
+
+
+class Startup:
+    """Runs the startup hooks of one generation.
+
+    Args:
+        capture: The state as it is to be stored.
+        made: Told when the instance has a state.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: ActorConfig,
+        clock: Clock,
+        storage: ActorStorage,
+        saver: Saver,
+        resources: Resources,
+        capture: Callable[[], bytes],
+        made: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._storage = storage
+        self._saver = saver
+        self._resources = resources
+        self._capture = capture
+        self._made = made
+
+    async def load(self, input: bytes | None) -> ActorRecord:
+        """The actor's record, or that of an actor that was never started.
+
+        Raises:
+            StorageError: Storage cannot be read.
+        """
+        stored = (await self._storage.load([ACTOR_KEY])).get(ACTOR_KEY)
+        if stored is None:
+            return ActorRecord(input=input, has_initialized=False, state=b"")
+        return decode_actor(stored)
+
+    async def run(self, instance: ActorInstance, record: ActorRecord) -> None:
+        """Every hook in its order.
+
+        Raises:
+            Exception: What a hook raised, or ``actor.callback_timed_out``.
+        """
+        config, clock, is_new = self._config, self._clock, not record.has_initialized
+        await bounded(clock, "on_migrate", config.on_migrate_timeout, instance.on_migrate(is_new))
+        if is_new:
+            await self._create(instance, record)
+        else:
+            await self._restore(instance, record)
+        await bounded(clock, "create_vars", config.create_vars_timeout, instance.create_vars())
+        await bounded(clock, "on_wake", config.on_wake_timeout, instance.on_wake())
+
+    async def _create(self, instance: ActorInstance, record: ActorRecord) -> None:
+        if instance.has_state:
+            await self._create_state(instance, record)
+            self._made()
+        await self._resources.open(instance.resources)
+        created = instance.on_create(record.input)
+        await bounded(self._clock, "on_create", self._config.on_create_timeout, created)
+        await self._saver.write(replace(record, has_initialized=True, state=self._capture()))
+
+    async def _restore(self, instance: ActorInstance, record: ActorRecord) -> None:
+        if instance.has_state:
+            if record.state:
+                instance.restore_state(record.state)
+            else:  # an earlier generation was initialized while its class had no state
+                await self._create_state(instance, record)
+                await self._saver.write(replace(record, state=self._capture()))
+            self._made()
+        await self._resources.open(instance.resources)
+
+    async def _create_state(self, instance: ActorInstance, record: ActorRecord) -> None:
+        made = instance.create_state(record.input)
+        await bounded(self._clock, "create_state", self._config.create_state_timeout, made)
