@@ -9,10 +9,13 @@ from rivetkit._authoring import InvalidActor
 from rivetkit._connection import Conn
 from rivetkit._context import Context
 from rivetkit._contract import Contract
+from rivetkit._database import Database, Transaction
 from rivetkit._event import Emitter, Event
+from rivetkit._kv import Kv
 from rivetkit._references import ActionRef, EventRef, InitialRef, Input, Ref
 from rivetkit._registry import Registry
 from rivetkit._resource import Resource, resource
+from rivetkit._rows import Result, Row
 from rivetkit._state import Initial, create_state
 from rivetkit._stub import LiveStub, NotConnected, Stub, Subscription
 from rivetkit.client import (
@@ -57,6 +60,7 @@ __all__ = [
     "ConnectionStatus",
     "Context",
     "Contract",
+    "Database",
     "Emitter",
     "Event",
     "EventRef",
@@ -66,13 +70,16 @@ __all__ = [
     "InitialRef",
     "Input",
     "InvalidActor",
+    "Kv",
     "LiveStub",
     "NotConnected",
     "Overloaded",
     "Ref",
     "Registry",
     "Resource",
+    "Result",
     "RivetError",
+    "Row",
     "ServeError",
     "StorageError",
     "Stub",
@@ -81,6 +88,7 @@ __all__ = [
     "SyncActorHandle",
     "SyncClient",
     "SyncEventStream",
+    "Transaction",
     "UserError",
     "ValidationError",
     "action",

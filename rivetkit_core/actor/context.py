@@ -20,6 +20,8 @@ from rivetkit_core.host.port import ActorAccess, ActorHost, ActorKey
 from rivetkit_core.wire import actor_key
 
 if TYPE_CHECKING:
+    from rivetkit_core.actor.database import Database
+    from rivetkit_core.actor.kv import KeyValues
     from rivetkit_core.actor.observer import StateObserver
     from rivetkit_core.actor.run import RunHandler
     from rivetkit_core.actor.saver import Saver
@@ -40,6 +42,11 @@ class ActorIdentity:
     def specifier(self) -> ActorSpecifier:
         return ActorSpecifier(self.actor_id, self.generation, actor_key.display(self.key))
 
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger that says which actor speaks."""
+        fields = {"actor_id": self.actor_id, "actor_name": self.name, "actor_key": list(self.key)}
+        return logging.LoggerAdapter(logging.getLogger("rivetkit.actor"), fields)
+
 
 class ActorContext:
     """Handed to ``ActorFactory.create``; valid for one generation."""
@@ -59,6 +66,8 @@ class ActorContext:
         work: WorkRegistry,
         run: RunHandler,
         sleep: Sleep,
+        kv: KeyValues,
+        database: Database,
     ) -> None:
         self.identity = identity
         self.config = config
@@ -66,11 +75,10 @@ class ActorContext:
         self.entropy = entropy
         self.access = access
         self.connections = connections
+        self.kv = kv
+        self.database = database
         self.input: bytes | None = None
-        self.log = logging.LoggerAdapter(
-            logging.getLogger("rivetkit.actor"),
-            {"actor_id": identity.actor_id, "actor_name": identity.name, "actor_key": list(identity.key)},
-        )
+        self.log = identity.logger()
         self._saver = saver
         self._observer = observer
         self._host = host

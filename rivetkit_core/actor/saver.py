@@ -1,5 +1,7 @@
 """Writes one actor's snapshot: when, and only if its bytes changed (actor-runtime 2.5).
 
+Records in ``pending`` are stored in the same write as the state.
+
 Invariants
     Writes of one actor are serial. A request is complete only after a capture that began after it.
     Nothing is encoded before a save is due: a call that changes nothing costs nothing here.
@@ -16,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
+from rivetkit_core.actor.pending import PendingRecords
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, Timer
 from rivetkit_core.errors import RivetError, StorageError
@@ -62,6 +65,7 @@ class Saver:
         self._writing = asyncio.Lock()
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._last_save_at: float | None = None
+        self.pending = PendingRecords()
         self.on_complete: Callable[[int], None] | None = None
 
     @property
@@ -198,11 +202,17 @@ class Saver:
         async with self._writing:
             state = self._capture()
             self._last_save_at = self._clock.monotonic()  # the interval bounds encodings as well as writes
-            if state != self._record.state:
+            if state != self._record.state or self.pending:
                 await self._store(replace(self._record, state=state))
 
     async def _store(self, record: ActorRecord) -> None:
-        await self._storage.apply({ACTOR_KEY: encode_actor(record)})
+        puts, deletes = self.pending.take()
+        try:
+            await self._storage.apply({ACTOR_KEY: encode_actor(record), **puts}, deletes)
+        except BaseException:
+            self.pending.failed()
+            raise
+        self.pending.stored()
         self._record = record
         self._last_save_at = self._clock.monotonic()
 

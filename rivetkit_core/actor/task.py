@@ -17,9 +17,11 @@ import contextvars
 from rivetkit_core.actor.access import GatedAccess
 from rivetkit_core.actor.connections import Connection, Connections, ConnectionSink
 from rivetkit_core.actor.context import ActorContext, ActorIdentity
+from rivetkit_core.actor.database import Database
 from rivetkit_core.actor.dispatch import Dispatch
 from rivetkit_core.actor.factory import ActorFactory, ActorInstance
 from rivetkit_core.actor.gate import Gate
+from rivetkit_core.actor.kv import KeyValues
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle, StopKind
 from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
@@ -32,7 +34,7 @@ from rivetkit_core.actor.startup import Startup
 from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.host.port import ActorAccess, ActorHost, ActorStorage
+from rivetkit_core.host.port import ActorAccess, ActorDatabase, ActorHost, ActorStorage
 from rivetkit_core.wire.persisted import ActorRecord
 
 starting: contextvars.ContextVar[str | None] = contextvars.ContextVar("rivetkit_starting", default=None)
@@ -52,6 +54,7 @@ class ActorTask:
         clock: Clock,
         entropy: Entropy,
         host: ActorHost,
+        database: ActorDatabase | None = None,
         expose_errors: bool = False,
     ) -> None:
         self.factory = factory
@@ -67,6 +70,9 @@ class ActorTask:
         self._run = self._make_run()
         self.sleep = self._make_sleep()
         self.work.on_quiet = self.sleep.touch
+        log = identity.logger()
+        self._kv = KeyValues(storage, saver=self._saver, outbox=self.outbox, clock=clock, log=log)
+        self._database = Database(database, clock=clock, log=log)
         self._resources = Resources(clock, timeout=config.create_vars_timeout)
         self.context = ActorContext(
             identity=identity,
@@ -81,6 +87,8 @@ class ActorTask:
             work=self.work,
             run=self._run,
             sleep=self.sleep,
+            kv=self._kv,
+            database=self._database,
         )
         self._startup = self._make_startup(storage)
         self._shutdown = self._make_shutdown()
@@ -190,6 +198,7 @@ class ActorTask:
         try:
             await self._shutdown.finalize(kind)
         finally:
+            await self._close_storage()
             self.lifecycle = Lifecycle.TERMINATED
 
     async def kill(self) -> None:
@@ -206,6 +215,11 @@ class ActorTask:
         self.sleep.end()
         self.context.abort()
         await self._shutdown.end_at_once()
+        await self._close_storage()
+
+    async def _close_storage(self) -> None:
+        self._kv.close()
+        await self._database.close()
 
     def _run_failed(self, failure: Exception) -> None:
         self.context.log.error("run failed", exc_info=failure)

@@ -12,6 +12,7 @@ from rivetkit import Actor, Conn, Event, UserError, action, actor, create_state
 from rivetkit._compiler import compile_actor
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.errors import error
+from tests.contract.storage_actors import STORAGE_CLASSES
 
 
 @dataclass
@@ -262,7 +263,18 @@ class Wakeful(SleepyActions):
     """Sleeps when it is told to."""
 
 
-CLASSES: Sequence[type[Actor]] = (Counter, Throttled, OddlyNamed, Slow, Broken, Gift, Picky, Sleepy, Wakeful)
+CLASSES: Sequence[type[Actor]] = (
+    Counter,
+    Throttled,
+    OddlyNamed,
+    Slow,
+    Broken,
+    Gift,
+    Picky,
+    Sleepy,
+    Wakeful,
+    *STORAGE_CLASSES,
+)
 
 NAMES = tuple(factory.name for factory in map(compile_actor, CLASSES))
 
