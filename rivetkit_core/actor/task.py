@@ -92,14 +92,7 @@ class ActorTask:
         )
         self._startup = self._make_startup(storage)
         self._shutdown = self._make_shutdown()
-        self._gate = Gate(
-            identity=identity,
-            capacity=config.dispatch_inbox_capacity,
-            work=self.work,
-            log=self.context.log,
-            refusal=self._refusal,
-            expose_errors=expose_errors,
-        )
+        self._gate = self._make_gate(expose_errors=expose_errors)
         self._dispatch = self._make_dispatch()
         self._late_until = 0.0
         self._observer: StateObserver | None = None
@@ -307,6 +300,16 @@ class ActorTask:
             resources=self._resources,
             capture=self._capture,
             made=self._reset_observer,
+        )
+
+    def _make_gate(self, *, expose_errors: bool) -> Gate:
+        return Gate(
+            identity=self.identity,
+            capacity=self._config.dispatch_inbox_capacity,
+            work=self.work,
+            log=self.context.log,
+            refusal=self._refusal,
+            expose_errors=expose_errors,
         )
 
     def _make_dispatch(self) -> Dispatch:

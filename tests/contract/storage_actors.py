@@ -1,64 +1,48 @@
-"""Actors of the contract suite that use the storage of their own."""
+"""Actors of the contract suite that run what a test gives them, beside the stores they have."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from rivetkit import Actor, RivetError, action, actor
+from rivetkit import Actor, Context, action, actor
+
+Program = Callable[[Context], Awaitable[None]]
+
+
+class _Given:
+    """What the actors run next, and how it failed: hosts of this suite run in the process of its tests."""
+
+    program: Program | None = None
+    failure: BaseException | None = None
+
+
+given = _Given()
 
 
 class Stores(Actor):
-    """Does what a test asks with its stores, and answers with codes where they refuse."""
+    """Runs the test's program with what the runtime offers."""
 
-    async def on_migrate(self, is_new: bool) -> None:
-        await self.ctx.db.migrate(
-            [
-                "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
-                "ALTER TABLE notes ADD COLUMN stars INTEGER NOT NULL DEFAULT 0",
-            ]
-        )
+    state: int = 0
 
     @action
-    async def kv_put(self, entries: dict[str, bytes]) -> None:
-        await self.ctx.kv.put_batch(entries)
-
-    @action
-    async def kv_get(self, keys: list[str]) -> list[bytes | None]:
-        return await self.ctx.kv.get_batch(keys, type="bytes")
-
-    @action
-    async def kv_list(
-        self, prefix: str = "", reverse: bool = False, limit: int | None = None
-    ) -> list[tuple[str, bytes]]:
-        return await self.ctx.kv.list(prefix, type="bytes", reverse=reverse, limit=limit)
-
-    @action
-    async def kv_range(self, start: str, end: str | None = None) -> list[tuple[str, bytes]]:
-        return await self.ctx.kv.list_range(start, end, type="bytes")
-
-    @action
-    async def kv_delete(self, keys: list[str]) -> None:
-        await self.ctx.kv.delete_batch(keys)
-
-    @action
-    async def kv_delete_range(self, start: str, end: str | None = None) -> None:
-        await self.ctx.kv.delete_range(start, end)
-
-    @action
-    async def sql(self, sql: str, params: list[object] | dict[str, object] | None = None) -> object:
+    async def run_program(self) -> None:
+        program, given.program = given.program, None
+        assert program is not None
         try:
-            result = await self.ctx.db.execute(sql, params or ())
-        except RivetError as failure:
-            return f"{failure.group}.{failure.code}: {failure.message}"
-        return [row.asdict() for row in result.rows] if result.columns else result.changes
+            await program(self.ctx)
+        except BaseException as failure:
+            given.failure = failure
+            raise
 
     @action
-    async def sql_batch(self, statements: list[tuple[str, list[object]]]) -> object:
-        try:
-            results = await self.ctx.db.execute_batch(statements)
-        except RivetError as failure:
-            return f"{failure.group}.{failure.code}: {failure.message}"
-        return [result.changes for result in results]
+    async def run_counting(self) -> int:
+        self.state += 1
+        await self.run_program()
+        return self.state
+
+    @action
+    async def count(self) -> int:
+        return self.state
 
 
 @actor(name="stores")
