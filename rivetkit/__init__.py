@@ -17,6 +17,7 @@ from rivetkit._registry import Registry
 from rivetkit._resource import Resource, resource
 from rivetkit._rows import Result, Row
 from rivetkit._state import Initial, create_state
+from rivetkit._state_versions import migrate_state
 from rivetkit._stub import LiveStub, NotConnected, Stub, Subscription
 from rivetkit.client import (
     ActorConnection,
@@ -94,5 +95,6 @@ __all__ = [
     "action",
     "actor",
     "create_state",
+    "migrate_state",
     "resource",
 ]
