@@ -14,7 +14,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast
 
 from rivetkit._authoring import InvalidActor
 from rivetkit_core.errors import RivetError, error
@@ -24,17 +24,10 @@ R = TypeVar("R")
 
 _VERSION, _STATE = "$version", "$state"
 _ATTRIBUTE = "state_version"
+_MARK = "__rivet_from_version__"
 
 
-class StateMigration(staticmethod[P, R]):
-    """A step of a state's ladder; callable like the function it was made of."""
-
-    def __init__(self, function: Callable[P, R], from_version: int) -> None:
-        super().__init__(function)
-        self.from_version = from_version
-
-
-def migrate_state(from_version: int) -> Callable[[Callable[P, R]], StateMigration[P, R]]:
+def migrate_state(from_version: int) -> Callable[[Callable[P, R]], staticmethod[P, R]]:
     """Mark a function of the state's class that leads from one version to the next.
 
     It takes the state as plain data (what JSON has, and bytes) and returns plain data that fits the next
@@ -43,8 +36,10 @@ def migrate_state(from_version: int) -> Callable[[Callable[P, R]], StateMigratio
     that changes: they are as old as what they read.
     """
 
-    def mark(function: Callable[P, R]) -> StateMigration[P, R]:
-        return StateMigration(function, from_version)
+    def mark(function: Callable[P, R]) -> staticmethod[P, R]:
+        step = staticmethod(function)
+        setattr(step, _MARK, from_version)
+        return step
 
     return mark
 
@@ -123,12 +118,12 @@ def _steps(cls: type[object]) -> dict[int, Callable[[object], object]]:
         attributes.update(vars(base))
     found: dict[int, Callable[[object], object]] = {}
     for attribute in attributes.values():
-        if not isinstance(attribute, StateMigration):
+        number: object = getattr(attribute, _MARK, None)
+        if not isinstance(attribute, staticmethod) or not isinstance(number, int):
             continue
-        step = cast("StateMigration[Any, object]", attribute)
-        if step.from_version in found:
-            raise InvalidActor(f"{cls.__name__} has two steps from version {step.from_version}: keep one")
-        found[step.from_version] = step.__func__
+        if number in found:
+            raise InvalidActor(f"{cls.__name__} has two steps from version {number}: keep one")
+        found[number] = cast("staticmethod[[object], object]", attribute).__func__
     return found
 
 
