@@ -28,7 +28,7 @@ _MARK = "__rivet_from_version__"
 
 
 def migrate_state(from_version: int) -> Callable[[Callable[P, R]], staticmethod[P, R]]:
-    """Mark a function of the state's class that leads from one version to the next.
+    """Mark a static method of the state's class that leads from one version to the next.
 
     It takes the state as plain data (what JSON has, and bytes) and returns plain data that fits the next
     version. The class says its own version, ``state_version: ClassVar[int] = 3``, and has a step from every
@@ -37,7 +37,7 @@ def migrate_state(from_version: int) -> Callable[[Callable[P, R]], staticmethod[
     """
 
     def mark(function: Callable[P, R]) -> staticmethod[P, R]:
-        step = staticmethod(function)
+        step = function if isinstance(function, staticmethod) else staticmethod(function)
         setattr(step, _MARK, from_version)
         return step
 

@@ -18,7 +18,7 @@ import contextlib
 import logging
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -63,6 +63,16 @@ class FileMedium:
         # The data first: without it, what is left of a log says nothing.
         for name in (path, path.with_suffix(".db-wal"), path.with_suffix(".db-shm")):
             name.unlink(missing_ok=True)
+
+    def keep(self, living: Callable[[Iterable[str]], set[str]]) -> None:
+        """Delete what a crash left of destroyed actors; before anything is open.
+
+        Args:
+            living: Picks those that are still there from actor ids.
+        """
+        found = {path.name.partition(".")[0] for path in self._directory.glob("*.db*")}
+        for actor_id in found - living(found):
+            self.delete(actor_id)
 
     def _path(self, actor_id: str) -> Path:
         return self._directory / f"{actor_id}.db"
@@ -112,7 +122,8 @@ class Databases:
         self._medium = medium
         self._max_open = max_open
         self._places: OrderedDict[str, _Place] = OrderedDict()
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="rivetkit-sql") if threads else None
+        self._thread_count = threads
+        self._threads: ThreadPoolExecutor | None = None
 
     @property
     def open_count(self) -> int:
@@ -159,6 +170,9 @@ class Databases:
         """Close every database. They may be opened again."""
         for actor_id, place in list(self._places.items()):
             await self._close_place(actor_id, place)
+        if self._threads is not None:
+            self._threads.shutdown(wait=False)
+            self._threads = None
 
     # --- places ---------------------------------------------------------------------------------
 
@@ -197,8 +211,10 @@ class Databases:
         return await self._in_thread(lambda: function(database), database.interrupt)
 
     async def _in_thread(self, function: Callable[[], _T], interrupt: Callable[[], None] | None = None) -> _T:
-        if self._threads is None:
+        if not self._thread_count:
             return function()
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self._thread_count, thread_name_prefix="rivetkit-sql")
         running = self._threads.submit(function)
         ended = asyncio.wrap_future(running)
         try:

@@ -70,11 +70,9 @@ class SqliteStore:
         self._writer: GroupWriter | None = None
         self._reader: _Reader | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._databases = Databases(
-            MemoryMedium()
-            if data_dir is None
-            else FileMedium(data_dir / DATABASES_DIRECTORY, full_sync=full_sync)
-        )
+        files = None if data_dir is None else FileMedium(data_dir / DATABASES_DIRECTORY, full_sync=full_sync)
+        self._files = files
+        self._databases = Databases(files or MemoryMedium())
 
     async def open(self) -> None:
         """Take the directory over, check the file and make its tables if it is new.
@@ -273,6 +271,8 @@ class SqliteStore:
             writing.execute("PRAGMA journal_mode = WAL").fetchall()
             writing.execute(f"PRAGMA synchronous = {'FULL' if self._full_sync else 'NORMAL'}")
             schema.create(writing)
+            if self._files is not None:
+                self._files.keep(partial(directory.living, writing))
             reading = _connection(str(path))
         except BaseException:
             writing.close()

@@ -221,9 +221,16 @@ async def test_a_failed_commit_is_rolled_back() -> None:
 
 async def test_closing_refuses_what_waits_and_what_comes() -> None:
     database, fake, _ = made()
+    begun = asyncio.Event()
+
+    async def wait() -> None:
+        await begun.wait()
+        await database.execute("SELECT 1")
+
+    waiting = elsewhere(wait())
     with pytest.raises(RivetError, match=r"sqlite\.closed"):
         async with database.transaction() as transaction:
-            waiting = elsewhere(database.execute("SELECT 1"))
+            begun.set()
             await settle()
             await database.close()
             await transaction.execute("SELECT 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -181,29 +182,38 @@ async def _compare(steps: list[tuple[str, object]], strict: list[bool]) -> None:
 
 
 async def _step(kv: KeyValues, model: dict[bytes, bytes], step: str, given_: object) -> None:
-    match step, given_:
-        case "put", dict():
-            await kv.put(given_)
-            model.update(given_)
-        case "delete", list():
-            await kv.delete(given_)
-            for key in given_:
+    match step:
+        case "put":
+            entries = cast("dict[bytes, bytes]", given_)
+            await kv.put(entries)
+            model.update(entries)
+        case "delete":
+            gone = cast("list[bytes]", given_)
+            await kv.delete(gone)
+            for key in gone:
                 model.pop(key, None)
-        case "delete_range", (bytes() as start, bytes() | None as end):
+        case "delete_range":
+            start, end = cast("tuple[bytes, bytes | None]", given_)
             await kv.delete_range(start, end)
             for key in _between(model, start, end):
                 del model[key]
-        case "get", list():
-            assert await kv.get(given_) == [model.get(key) for key in given_]
-        case "list", (bytes() as prefix, bool() as reverse, int() | None as limit):
-            keys = sorted((key for key in model if key.startswith(prefix)), reverse=reverse)[:limit]
-            found = await kv.list(prefix, reverse=reverse, limit=limit)
-            assert found == [(key, model[key]) for key in keys]
-        case "list_range", (bytes() as start, bytes() | None as end):
-            keys = _between(model, start, end)
-            assert await kv.list_range(start, end) == [(key, model[key]) for key in keys]
+        case "get":
+            asked = cast("list[bytes]", given_)
+            assert await kv.get(asked) == [model.get(key) for key in asked]
         case _:
-            pass
+            await _listed(kv, model, step, given_)
+
+
+async def _listed(kv: KeyValues, model: dict[bytes, bytes], step: str, given_: object) -> None:
+    if step == "list":
+        prefix, reverse, limit = cast("tuple[bytes, bool, int | None]", given_)
+        keys = sorted((key for key in model if key.startswith(prefix)), reverse=reverse)[:limit]
+        found = await kv.list(prefix, reverse=reverse, limit=limit)
+        assert found == [(key, model[key]) for key in keys]
+    elif step == "list_range":
+        start, end = cast("tuple[bytes, bytes | None]", given_)
+        found = await kv.list_range(start, end)
+        assert found == [(key, model[key]) for key in _between(model, start, end)]
 
 
 def _between(model: dict[bytes, bytes], start: bytes, end: bytes | None) -> list[bytes]:

@@ -28,6 +28,7 @@ class Second(BaseModel):
     family: str = ""
 
     @migrate_state(1)
+    @staticmethod
     def split_name(state: dict[str, Any]) -> dict[str, Any]:
         given, family = state["name"].split()
         return {"given": given, "family": family}
@@ -38,6 +39,7 @@ class Third(Second):
     visits: int = 0
 
     @migrate_state(2)
+    @staticmethod
     def count_visits(state: dict[str, Any]) -> dict[str, Any]:
         return {**state, "visits": 1}
 
@@ -147,6 +149,7 @@ def test_a_step_is_callable_in_a_test() -> None:
 
 class Unversioned(BaseModel):
     @migrate_state(1)
+    @staticmethod
     def step(state: object) -> object:
         return state
 
@@ -155,10 +158,12 @@ class WithGap(BaseModel):
     state_version: ClassVar[int] = 4
 
     @migrate_state(1)
+    @staticmethod
     def first(state: object) -> object:
         return state
 
     @migrate_state(3)
+    @staticmethod
     def third(state: object) -> object:
         return state
 
@@ -167,10 +172,12 @@ class Twice(BaseModel):
     state_version: ClassVar[int] = 2
 
     @migrate_state(1)
+    @staticmethod
     def first(state: object) -> object:
         return state
 
     @migrate_state(1)
+    @staticmethod
     def again(state: object) -> object:
         return state
 
@@ -179,10 +186,12 @@ class Beyond(BaseModel):
     state_version: ClassVar[int] = 2
 
     @migrate_state(1)
+    @staticmethod
     def first(state: object) -> object:
         return state
 
     @migrate_state(2)
+    @staticmethod
     def second(state: object) -> object:
         return state
 
