@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import typing
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar, overload
 
-from rivetkit._validation import adapter_for, validate
+from pydantic import BaseModel
+from typing_extensions import is_typeddict
+
+from rivetkit._validation import Adapter, adapter_for, validate
 from rivetkit_core.host.port import SqlResult
 
 _T = TypeVar("_T")
@@ -68,17 +74,23 @@ class Result:
 
 
 def rows_as(rows: Sequence[Row], into: type[_T]) -> list[_T]:
-    """Rows as values of a type: a model or a mapping by column name, anything else from a single column.
+    """Rows as values of a type: a model or mapping by column names, anything else from a single column.
 
     Raises:
         ValidationError: A row does not fit.
     """
-    adapter, target = adapter_for(into), f"rows as {into.__name__}"
+    adapter, by_name = _reader(into)
+    target = f"rows as {getattr(into, '__name__', into)}"
     made: list[Any] = []
     for row in rows:
-        plain = row[0] if into in _SCALARS and len(row) == 1 else row.asdict()
+        plain = row.asdict() if by_name or len(row) != 1 else row[0]
         made.append(validate(plain, adapter, target))
     return made
 
 
-_SCALARS: frozenset[type[object]] = frozenset({int, float, str, bytes, bool})
+@lru_cache(maxsize=256)
+def _reader(into: type[object]) -> tuple[Adapter, bool]:
+    """The validator of a type, and whether it has fields of its own."""
+    kind = typing.get_origin(into) or into
+    by_name = dataclasses.is_dataclass(kind) or is_typeddict(kind) or issubclass(kind, BaseModel | Mapping)
+    return adapter_for(into), by_name

@@ -37,7 +37,8 @@ def migrate_state(from_version: int) -> Callable[[Callable[P, R]], staticmethod[
     """
 
     def mark(function: Callable[P, R]) -> staticmethod[P, R]:
-        step = function if isinstance(function, staticmethod) else staticmethod(function)
+        static = isinstance(function, staticmethod)
+        step = cast("staticmethod[P, R]", function) if static else staticmethod(function)
         setattr(step, _MARK, from_version)
         return step
 
