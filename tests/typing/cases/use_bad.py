@@ -14,7 +14,7 @@ from app import (
     Other,
 )
 
-from rivetkit import ActionGroup, Actor, Conn, Event, action, actor, create_state
+from rivetkit import ActionGroup, Actor, Conn, Event, Transaction, action, actor, create_state
 from rivetkit.client import Client, SyncClient
 
 
@@ -207,3 +207,17 @@ class BadOverride(Counter):
     @action
     async def increment(self, by: str) -> int:  # E: incompatible action override
         return 0
+
+
+async def bad_stores(live: Counter, tx: Transaction) -> None:
+    await live.ctx.kv.get(1)  # E: a key is text or bytes
+    await live.ctx.kv.get("a", type="object")  # E: unknown kind of value
+    text: str = await live.ctx.kv.get("a")  # E: there may be no value
+    await live.ctx.kv.list("a", key_type="json")  # E: keys are text or bytes
+    await live.ctx.db.execute(1)  # E: a statement is text or an expression
+    await live.ctx.db.execute("SELECT ?", 1)  # E: parameters are a list or a mapping
+    await live.ctx.db.execute_batch("SELECT 1, ?", [1])  # E: a batch is one list
+    await live.ctx.db.migrate([lambda: None])  # E: a migration gets its transaction
+    wrong: int = await tx.fetch_one("SELECT 1", into=int)  # E: there may be no row
+    await tx.commit()  # E: a transaction ends with its block
+    print(text, wrong)
