@@ -11,10 +11,9 @@ Invariants
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
-from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.pending import PendingRecords
 from rivetkit_core.actor.saver import Saver
 from rivetkit_core.clock import Clock
@@ -33,6 +32,9 @@ class KeyValues:
 
     Every method raises ``kv.closed`` after the generation ended, what the limits say, and StorageError as
     ``ActorStorage`` does.
+
+    Args:
+        gated: Whether what the running code writes must wait for the next save.
     """
 
     def __init__(
@@ -40,14 +42,14 @@ class KeyValues:
         storage: ActorStorage,
         *,
         saver: Saver,
-        outbox: Outbox,
+        gated: Callable[[], bool],
         clock: Clock,
         log: logging.LoggerAdapter[logging.Logger],
     ) -> None:
         self._storage = storage
         self._saver = saver
         self._pending: PendingRecords = saver.pending
-        self._outbox = outbox
+        self._gated = gated
         self._clock = clock
         self._log = log
         self._closed = False
@@ -125,7 +127,7 @@ class KeyValues:
         if not changes:
             return
         pending = self._pending
-        if self._outbox.gated:
+        if self._gated():
             while len(pending) and not pending.takes(changes):
                 await self._flush()
             if pending.takes(changes):

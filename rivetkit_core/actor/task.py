@@ -71,7 +71,7 @@ class ActorTask:
         self.sleep = self._make_sleep()
         self.work.on_quiet = self.sleep.touch
         log = identity.logger()
-        self._kv = KeyValues(storage, saver=self._saver, outbox=self.outbox, clock=clock, log=log)
+        self._kv = KeyValues(storage, saver=self._saver, gated=self._gated, clock=clock, log=log)
         self._database = Database(database, clock=clock, log=log)
         self._resources = Resources(clock, timeout=config.create_vars_timeout)
         self.context = ActorContext(
@@ -225,6 +225,10 @@ class ActorTask:
         self.sleep.touch()
 
     # --- shared ---------------------------------------------------------------------------------
+
+    def _gated(self) -> bool:
+        """Whether effects wait for the state's next save; during the start there may be none yet."""
+        return self.lifecycle is not Lifecycle.LOADING and self.outbox.gated
 
     def _capture(self) -> bytes:
         return self._instance.encode_state() if self._instance.has_state else b""

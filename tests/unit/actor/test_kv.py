@@ -118,6 +118,28 @@ async def test_what_waits_is_stored_by_the_final_save() -> None:
     assert records(one) == {b"\x04a": b"1"}
 
 
+async def test_hooks_of_the_start_may_use_the_store_before_there_is_a_state() -> None:
+    async def migrate(actor: Scripted) -> None:
+        await actor.context.kv.put({b"a": b"1"})
+        assert await actor.context.kv.list(b"") == [(b"a", b"1")]
+
+    hooks = dict.fromkeys(["on_migrate", "on_create", "on_wake"], migrate)
+    one = World(Script(hooks=hooks, config=ActorConfig(durability="strict")))
+    await one.started()
+    assert records(one) == {b"\x04a": b"1"}
+
+
+async def test_an_actor_without_state_may_be_strict() -> None:
+    async def go(actor: Scripted, _args: list[object]) -> object:
+        await actor.context.kv.put({b"a": b"1"})
+        return records(one)
+
+    one = World(Script(actions={"go": go}, has_state=False, config=ActorConfig(durability="strict")))
+    task = await one.started()
+    assert await call(task, "go") == {}
+    assert records(one) == {b"\x04a": b"1"}
+
+
 async def test_more_than_one_write_takes_is_stored_in_several() -> None:
     async def program(_actor: Scripted, kv: KeyValues) -> object:
         for batch in range(4):
