@@ -6,11 +6,14 @@ start on; what comes after ``yield`` runs when the actor sleeps or is destroyed.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
 from typing_extensions import TypeVar
+
+from rivetkit._authoring import InvalidActor
 
 if TYPE_CHECKING:
     from rivetkit._actor import Actor
@@ -75,4 +78,10 @@ def resource(function: Callable[[Any], AsyncIterator[T]], /) -> Resource[T]:
     If the actor cannot start or is lost, they are cancelled at their ``yield``, where only ``finally`` and
     ``async with`` run. Each lives in a task of its own, so cancel scopes and task groups may be held.
     """
+    if not inspect.isasyncgenfunction(function):
+        name = getattr(function, "__name__", "resource")
+        raise InvalidActor(
+            f"{name} is not an async generator: write `async def {name}(self) -> AsyncGenerator[...]` "
+            f"with one `yield` of the resource"
+        )
     return Resource(function)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from tests.contract.actors import Probe
-from tests.contract.client import RawClient, by_key
+from tests.contract.client import RawClient, Target, by_key
 from tests.contract.serving import Serving
+
+
+async def life(client: RawClient, target: Target, generation: int) -> object:
+    """Generation and number of sleeps, from that generation on: actors answer on their way to sleep too."""
+    while cast("list[int]", answer := await client.call(target, "lives"))[0] < generation:
+        pass
+    return answer
 
 
 async def test_an_idle_actor_sleeps_and_a_call_wakes_it_with_its_state(
@@ -16,9 +24,10 @@ async def test_an_idle_actor_sleeps_and_a_call_wakes_it_with_its_state(
     assert await client.call(target, "increment") == 1
     actor_id = await client.id_of(target)
     await probe.asleep.wait()
+    await life(client, target, 2)
     assert await client.call(target, "increment") == 2
     assert await client.id_of(target) == actor_id
-    assert probe.woken == [1, 2]
+    assert probe.woken[:2] == [1, 2]
 
 
 async def test_an_actor_sleeps_when_it_says_so(client: RawClient, probe: Probe) -> None:
@@ -26,7 +35,7 @@ async def test_an_actor_sleeps_when_it_says_so(client: RawClient, probe: Probe) 
     await client.call(target, "increment")
     await client.call(target, "nap")
     await probe.asleep.wait()
-    assert await client.call(target, "lives") == [2, 1]
+    assert await life(client, target, 2) == [2, 1]
 
 
 async def test_an_alarm_wakes_a_sleeping_actor_once(client: RawClient, probe: Probe) -> None:
@@ -37,7 +46,7 @@ async def test_an_alarm_wakes_a_sleeping_actor_once(client: RawClient, probe: Pr
     probe.asleep.clear()
     await client.call(target, "nap")
     await probe.asleep.wait()
-    assert await client.call(target, "lives") == [3, 2]
+    assert await life(client, target, 3) == [3, 2]
 
 
 async def test_an_alarm_that_came_due_while_the_host_was_down_wakes_its_actor(

@@ -319,3 +319,46 @@ async def test_everything_is_there_after_closing_and_opening_again(factory: Fact
     assert await opened.find_by_key("default", "room", ("k",)) == before
     assert await opened.storage("actor-1").load([b"\x01"]) == {b"\x01": b"snapshot"}
     await opened.close()
+
+
+async def test_alarms_are_listed_in_order_behind_a_position(store: HostStore) -> None:
+    for number, at in ((1, 30), (2, 10), (3, 20), (4, 20)):
+        await store.create_actor(actor(number, key=(str(number),)), {})
+        await store.set_alarm(f"actor-{number}", at)
+    assert await store.due_alarms("default", 20) == [(10, "actor-2"), (20, "actor-3"), (20, "actor-4")]
+    assert await store.due_alarms("default", 20, after=(20, "actor-3")) == [(20, "actor-4")]
+    assert await store.due_alarms("default", 30, limit=1) == [(10, "actor-2")]
+    assert await store.due_alarms("other", 30) == []
+    assert [await store.next_alarm("default", after) for after in (0, 10, 20, 30)] == [10, 20, 30, None]
+
+
+async def test_an_alarm_is_replaced_and_cleared(store: HostStore) -> None:
+    await store.create_actor(actor(1, key=("k",)), {})
+    await store.set_alarm("actor-1", 10)
+    await store.set_alarm("actor-1", -5)
+    assert await store.due_alarms("default", 0) == [(-5, "actor-1")]
+    await store.set_alarm("actor-1", None)
+    assert await store.due_alarms("default", 100) == []
+    await store.set_alarm("nobody", 10)
+    assert await store.next_alarm("default", 0) is None
+
+
+async def test_destroying_clears_the_alarm_for_good(store: HostStore) -> None:
+    await store.create_actor(actor(1, key=("k",)), {})
+    await store.set_alarm("actor-1", 10)
+    await store.mark_destroyed("actor-1", 5)
+    await store.set_alarm("actor-1", 20)
+    assert await store.next_alarm("default", 0) is None
+
+
+async def test_since_when_an_actor_sleeps_is_known_until_it_starts(store: HostStore) -> None:
+    await store.create_actor(actor(1, key=("k",)), {})
+    await store.start_generation("actor-1", 5)
+    await store.end_generation("actor-1", 7)
+    asleep = await store.find_by_id("actor-1")
+    assert asleep is not None
+    assert (asleep.sleep_ts, asleep.connectable_ts) == (7, None)
+    await store.start_generation("actor-1", 9)
+    awake = await store.find_by_id("actor-1")
+    assert awake is not None
+    assert (awake.sleep_ts, awake.connectable_ts) == (None, 9)

@@ -11,9 +11,11 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+import httpx
 import pytest
 
 from rivetkit import Actor, Client, Registry, UserError
+from rivetkit_core.testing import FakeClock
 
 SNIPPETS = Path(__file__).resolve().parents[2] / "docs" / "snippets"
 TESTS = sorted(path.stem for path in SNIPPETS.glob("*_test.py"))
@@ -148,3 +150,30 @@ async def test_a_connection_is_refused_or_has_its_own_state() -> None:
         assert await read(registry.client, "letmein") == []
         with pytest.raises(UserError, match="wrong token"):
             await read(registry.client, "guess")
+
+
+async def test_a_sensor_uses_its_resource_and_rests_when_told() -> None:
+    poller = import_module("poller")
+    sensor = poller.Sensor()
+    async with httpx.AsyncClient(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, text="21"))
+    ) as fake:
+        sensor.http = fake
+        assert (await sensor.http.get("http://sensor.test")).text == "21"
+    registry = in_memory(poller)
+    async with registry.lifespan():
+        handle = registry.client.get_or_create(poller.Sensor, "roof")
+        assert await handle.call(poller.Sensor.rest) == 0
+        while await handle.call(poller.Sensor.rest) == 0:
+            await handle.resolve()
+
+
+async def test_a_ticker_ticks_until_it_is_aborted() -> None:
+    ticker = import_module("ticker")
+    clock = FakeClock()
+    registry = Registry(ticker.Ticker, data_dir=":memory:", clock=clock)
+    async with registry.lifespan():
+        handle = registry.client.get_or_create(ticker.Ticker, "a")
+        assert await handle.call(ticker.Ticker.catch_up, 10) == 10
+        await clock.advance(3)
+        assert await handle.call(ticker.Ticker.catch_up, 0) == 13

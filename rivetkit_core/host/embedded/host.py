@@ -9,6 +9,7 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ class EmbeddedHost:
             namespace=namespace,
             is_here=self.registry.is_here,
             wake=lambda actor_id: self.reach(ById(actor_id)),
-            own=self.own,
+            own=self._own_detached,
         )
         self._owned: set[asyncio.Task[None]] = set()
         self.is_open = False
@@ -198,12 +199,18 @@ class EmbeddedHost:
         self._request_destroy(actor_id)
         await asyncio.shield(self._destroying[actor_id])
 
-    def own(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+    def own(
+        self, work: Coroutine[object, object, None], *, context: contextvars.Context | None = None
+    ) -> asyncio.Task[None]:
         """Run a task that ``close`` waits for."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(work, context=context)
         self._owned.add(task)
         task.add_done_callback(self._owned_done)
         return task
+
+    def _own_detached(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """``own`` for what has nothing to do with the call that happened to cause it."""
+        return self.own(work, context=contextvars.Context())
 
     def _owned_done(self, task: asyncio.Task[None]) -> None:
         self._owned.discard(task)
@@ -290,7 +297,7 @@ class EmbeddedHost:
             store=self.store,
             clock=self.clock,
             alarms=self._alarms,
-            own=self.own,
+            own=self._own_detached,
             destroy=lambda: self._request_destroy(row.actor_id),
         )
         actor = ActorTask(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
 from app import (
     Counter,
     CounterContract,
@@ -14,7 +16,7 @@ from app import (
     Other,
 )
 
-from rivetkit import ActionGroup, Actor, Conn, Event, Transaction, action, actor, create_state
+from rivetkit import ActionGroup, Actor, Conn, Event, action, actor, create_state, resource
 from rivetkit.client import Client, SyncClient
 
 
@@ -209,15 +211,32 @@ class BadOverride(Counter):
         return 0
 
 
-async def bad_stores(live: Counter, tx: Transaction) -> None:
-    await live.ctx.kv.get(1)  # E: a key is text or bytes
-    await live.ctx.kv.get("a", type="object")  # E: unknown kind of value
-    text: str = await live.ctx.kv.get("a")  # E: there may be no value
-    await live.ctx.kv.list("a", key_type="json")  # E: keys are text or bytes
-    await live.ctx.db.execute(1)  # E: a statement is text or an expression
-    await live.ctx.db.execute("SELECT ?", 1)  # E: parameters are a list or a mapping
-    await live.ctx.db.execute_batch("SELECT 1, ?", [1])  # E: a batch is one list
-    await live.ctx.db.migrate([lambda: None])  # E: a migration gets its transaction
-    wrong: int = await tx.fetch_one("SELECT 1", into=int)  # E: there may be no row
-    await tx.commit()  # E: a transaction ends with its block
-    print(text, wrong)
+@actor(sleep_timeout="5s")  # E: durations are numbers of seconds
+class BadDuration(Actor): ...
+
+
+@actor(run_error_policy="retry")  # E: one of two policies
+class BadPolicy(Actor): ...
+
+
+class BadLife(Actor):
+    async def on_migrate(self) -> None: ...  # E: it is told whether the actor is new
+
+    async def on_sleep(self, reason: str) -> None: ...  # E: it is told nothing
+
+    async def run(self) -> int: ...  # E: nobody takes a result
+
+    @resource  # E: an async generator yields it
+    async def pool(self) -> list[int]:
+        return [1]
+
+    @resource
+    async def numbers(self) -> AsyncGenerator[int]:
+        yield 1
+
+    @action
+    async def use(self) -> None:
+        text: str = self.numbers  # E: the resource is a number
+        print(text)
+        self.numbers = "two"  # E: likewise
+        self.ctx.wait_until(self.use)  # E: the work, not the method

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, assert_type
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from typing import Any, assert_type
 
 from app import (
     Counter,
@@ -18,9 +18,8 @@ from app import (
     Other,
     Visit,
 )
-from pydantic import BaseModel
 
-from rivetkit import Actor, Conn, Emitter, EventRef, Input, Result, Row, Transaction, actor, migrate_state
+from rivetkit import Actor, Conn, Emitter, EventRef, Input, Resource, action, actor, resource
 from rivetkit.client import ActorConnection, ActorHandle, Client
 
 
@@ -93,43 +92,6 @@ async def inside(live: Counter) -> None:
     assert_type(live.ctx.aborted, bool)
 
 
-async def stores(live: Counter) -> None:
-    kv, db = live.ctx.kv, live.ctx.db
-    assert_type(await kv.get("a"), str | None)
-    assert_type(await kv.get(b"a", type="bytes"), bytes | None)
-    assert_type(await kv.get_batch(["a", "b"]), list[str | None])
-    assert_type(await kv.list("a"), list[tuple[str, str]])
-    assert_type(await kv.list("a", type="bytes", key_type="bytes"), list[tuple[bytes, bytes]])
-    assert_type(await kv.list_range("a", type="json", reverse=True, limit=3), list[tuple[str, Any]])
-    await kv.put_batch({"a": "text", "b": b"bytes", "c": {"json": [1, None]}})
-    await kv.delete_batch(["a", b"b"])
-    assert_type(await db.fetch_all("SELECT ?", [1]), list[Row])
-    assert_type(await db.fetch_all("SELECT :a", {"a": 1}, into=Member), list[Member])
-    assert_type(await db.fetch_one("SELECT 1", into=int), int | None)
-    assert_type((await db.execute("DELETE FROM t")).changes, int)
-    assert_type(await db.execute_batch(["DELETE FROM t", ("SELECT ?", [1])]), list[Result])
-    async with db.transaction(timeout=1.0) as tx:
-        assert_type(tx, Transaction)
-        assert_type(await tx.fetch_one("SELECT 1"), Row | None)
-    assert_type(await db.migrate(["CREATE TABLE t (a)", step]), int)
-
-
-async def step(tx: Transaction) -> None:
-    await tx.script("DELETE FROM t")
-
-
-class Versioned(BaseModel):
-    state_version: ClassVar[int] = 2
-
-    @migrate_state(1)
-    @staticmethod
-    def first(state: dict[str, int]) -> dict[str, int]:
-        return state
-
-
-assert_type(Versioned.first({"a": 1}), dict[str, int])
-
-
 async def base_ref_on_derived_handle(client: Client) -> None:
     loud = client.get_or_create(LoudCounter, "loud")
     assert_type(await loud.call(Counter.increment, 2), int)
@@ -154,6 +116,12 @@ class Hooks(Actor):
 
     async def on_destroy(self) -> None: ...
 
+    async def on_migrate(self, first: bool) -> None: ...
+
+    async def on_sleep(self) -> None: ...
+
+    async def run(self) -> None: ...
+
     async def on_state_change(self) -> None: ...
 
     async def on_before_connect(self, who: Member) -> None: ...
@@ -169,3 +137,34 @@ class Hooks(Actor):
 
     async def on_before_action_response(self, name: str, args: tuple[object, ...], output: int) -> str:
         return str(output)
+
+
+@actor(sleep_timeout=5.0, no_sleep=False, sleep_grace_period=3.0, run_error_policy="crash")
+class Awake(Actor):
+    """The context keeps the types of what it is given."""
+
+    @resource
+    async def pool(self) -> AsyncGenerator[list[int]]:
+        yield [1]
+
+    @resource
+    async def older_spelling(self) -> AsyncIterator[str]:
+        yield "fine"
+
+    @action
+    async def work(self) -> None:
+        assert_type(self.pool, list[int])
+        assert_type(self.older_spelling, str)
+        assert_type(await self.ctx.keep_awake(self.count()), int)
+        async with self.ctx.keep_awake():
+            self.ctx.wait_until(self.count())
+        assert_type(await self.ctx.abort_signal.wait(1.0), bool)
+
+    async def count(self) -> int:
+        return 1
+
+
+async def held_resources() -> None:
+    assert_type(Awake.pool, Resource[list[int]])
+    async with Awake.pool.held(Awake()) as pool:
+        assert_type(pool, list[int])

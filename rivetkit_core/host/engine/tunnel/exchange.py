@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from rivetkit_core.actor.lifecycle import REFUSALS
+from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.edge.http import (
     HttpRequest,
@@ -101,13 +101,16 @@ HttpHandler = Callable[[ActorTask, HttpExchange], Awaitable[None]]
 It is cancelled when the client goes away."""
 
 
-def require_running(actor: ActorTask) -> None:
+def require_running(actor: ActorTask, *, lasting: bool = False) -> None:
     """Do nothing if the actor takes requests, or will say itself why it never will again.
+
+    ``lasting``: for a connection, which an actor that is going to sleep does not take.
 
     Raises:
         Refused: Another generation may take the request.
     """
-    if REFUSALS.get(actor.lifecycle) in _TRY_AGAIN:
+    drowsy = actor.lifecycle is Lifecycle.SLEEP_GRACE and (lasting or not actor.takes_late_work)
+    if drowsy or REFUSALS.get(actor.lifecycle) in _TRY_AGAIN:
         raise Refused
 
 

@@ -90,7 +90,7 @@ class Sockets:
         try:
             if actor is None:
                 raise Refused
-            require_running(actor)
+            require_running(actor, lasting=True)
         except Refused:
             outgoing.send(HostWebSocketClose(1011, "actor.stopping"))
             return

@@ -156,6 +156,9 @@ async def test_a_stopping_actor_leaves_a_request_to_the_next_generation() -> Non
         await engine.give(1, action("slow"))
         stopping = asyncio.create_task(engine.actors[0].stop(StopKind.SLEEP))
         await settle()
+        await engine.give(4, action("count"))
+        assert engine.answer(4).status == 200  # there is time for it yet
+        await engine.clock.advance(7.5)
         await engine.give(2, action("count"))
         (refusal,) = engine.about(2)
         assert isinstance(refusal, ResponseAbort)
