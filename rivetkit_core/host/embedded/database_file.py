@@ -16,6 +16,8 @@ from rivetkit_core.host.port import MAX_SQL_RESULT, SqlResult, SqlStatement, Sql
 from rivetkit_core.host.sql_failure import refused, row_size, too_large
 
 _ROWS = 256
+_INSTRUCTIONS = 10_000
+"""Of SQLite's machine, between two looks at whether to go on."""
 _TEMPORARY = frozenset(
     {
         sqlite3.SQLITE_CREATE_TEMP_INDEX,
@@ -37,6 +39,8 @@ class DatabaseFile:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.keeps = False
+        self._interrupted = False
+        connection.set_progress_handler(lambda: self._interrupted, _INSTRUCTIONS)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_SQL_RESULT)
         connection.set_authorizer(self._authorize)
@@ -45,8 +49,13 @@ class DatabaseFile:
     def in_transaction(self) -> bool:
         return self._connection.in_transaction
 
+    def resume(self) -> None:
+        """Let statements run again after an ``interrupt``."""
+        self._interrupted = False
+
     def interrupt(self) -> None:
-        """End the statement under way, from another thread."""
+        """End the statement under way, and whatever comes before ``resume``; from any thread."""
+        self._interrupted = True
         self._connection.interrupt()
 
     def execute(self, statement: SqlStatement) -> SqlResult:

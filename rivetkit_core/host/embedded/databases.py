@@ -208,6 +208,7 @@ class Databases:
     # --- threads --------------------------------------------------------------------------------
 
     async def _on_thread(self, function: Callable[[DatabaseFile], _T], database: DatabaseFile) -> _T:
+        database.resume()
         return await self._in_thread(lambda: function(database), database.interrupt)
 
     async def _in_thread(self, function: Callable[[], _T], interrupt: Callable[[], None] | None = None) -> _T:

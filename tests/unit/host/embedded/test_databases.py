@@ -96,6 +96,20 @@ async def test_a_cancelled_statement_has_ended_before_the_next_begins(tmp_path: 
         assert endless.cancelled()
 
 
+async def test_a_statement_that_waits_for_a_thread_can_be_cancelled(tmp_path: Path) -> None:
+    databases = Databases(FileMedium(tmp_path / "databases"), threads=1)
+    for name in "ab":
+        await run(databases.database(name), "SELECT 1")
+    endless = [asyncio.create_task(run(databases.database(name), ENDLESS)) for name in "ab"]
+    await asyncio.wait(endless, timeout=0.05)
+    for task in reversed(endless):
+        task.cancel()
+    await asyncio.wait(endless)
+    assert all(task.cancelled() for task in endless)
+    assert await run(databases.database("b"), "SELECT 1") == [(1,)]
+    await databases.close()
+
+
 async def test_closing_rolls_back_and_the_next_generation_starts_afresh(tmp_path: Path) -> None:
     async with pool(tmp_path) as databases:
         first = databases.database("a")
