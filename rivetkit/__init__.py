@@ -10,16 +10,20 @@ from rivetkit._connection import Conn
 from rivetkit._context import Context
 from rivetkit._contract import Contract
 from rivetkit._cron import Cron, RecurringAction, ScheduledRun
+from rivetkit._database import Database, Transaction
 from rivetkit._event import Emitter, Event
 from rivetkit._job import Job, QueueRef, Sent
+from rivetkit._kv import Kv
 from rivetkit._local_queue import ContextQueue, LocalQueue
 from rivetkit._queue import Queue
 from rivetkit._queue_options import Deduplicate, Retry
 from rivetkit._references import ActionRef, EventRef, InitialRef, Input, Ref
 from rivetkit._registry import Registry
 from rivetkit._resource import Resource, resource
+from rivetkit._rows import Result, Row
 from rivetkit._schedule import Retries, Schedule, ScheduledAction, ScheduledFire
 from rivetkit._state import Initial, create_state
+from rivetkit._state_versions import migrate_state
 from rivetkit._stub import LiveStub, NotConnected, RemoteQueue, Stub, Subscription
 from rivetkit.client import (
     ActorConnection,
@@ -65,6 +69,7 @@ __all__ = [
     "ContextQueue",
     "Contract",
     "Cron",
+    "Database",
     "Deduplicate",
     "Emitter",
     "Event",
@@ -76,6 +81,7 @@ __all__ = [
     "Input",
     "InvalidActor",
     "Job",
+    "Kv",
     "LiveStub",
     "LocalQueue",
     "NotConnected",
@@ -87,9 +93,11 @@ __all__ = [
     "Registry",
     "RemoteQueue",
     "Resource",
+    "Result",
     "Retries",
     "Retry",
     "RivetError",
+    "Row",
     "Schedule",
     "ScheduledAction",
     "ScheduledFire",
@@ -103,10 +111,12 @@ __all__ = [
     "SyncActorHandle",
     "SyncClient",
     "SyncEventStream",
+    "Transaction",
     "UserError",
     "ValidationError",
     "action",
     "actor",
     "create_state",
+    "migrate_state",
     "resource",
 ]

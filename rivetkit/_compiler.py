@@ -20,6 +20,7 @@ from rivetkit._members import FoundInitial, actions, annotation, attribute, init
 from rivetkit._queue import Queue
 from rivetkit._signature import checked_adapter
 from rivetkit._state import StateSlot
+from rivetkit._state_versions import ladder_of
 from rivetkit._validation import UNSET, Adapter
 from rivetkit_core.actor.factory import ActionSpec, ActorFactory, ActorInstance, QueueSpec, RetrySpec
 from rivetkit_core.config import ActorConfig
@@ -88,7 +89,7 @@ def _state(cls: type[Actor]) -> StateBlueprint | None:
     if initial is not None:
         _check_result(cls, declared, initial)
     make = _no_default if initial is not None else _maker(cls, declared, adapter)
-    return StateBlueprint(_type_name(declared), adapter, initial, make)
+    return StateBlueprint(_type_name(declared), adapter, ladder_of(declared), initial, make)
 
 
 def _check_result(cls: type[Actor], declared: object, initial: FoundInitial) -> None:

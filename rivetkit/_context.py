@@ -15,6 +15,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from rivetkit._connection import Conn
+from rivetkit._database import Database
+from rivetkit._kv import Kv
 from rivetkit._local_queue import ContextQueue
 from rivetkit._schedule import Schedule, ScheduledFire, fire_of
 from rivetkit._validation import decode
@@ -175,6 +177,16 @@ class Context:
             RivetError: ``actor.starting`` during the start, ``actor.stopping`` when the actor ends already.
         """
         self.__rivet_core__.sleep()
+
+    @cached_property
+    def kv(self) -> Kv:
+        """The actor's key-value store."""
+        return Kv(self.__rivet_core__.kv)
+
+    @cached_property
+    def db(self) -> Database:
+        """The actor's private SQLite database, made at the first statement."""
+        return Database(self.__rivet_core__.database)
 
     async def save_state(self) -> None:
         """Store the state now; on return it is durable.

@@ -21,7 +21,8 @@ from rivetkit._context import ClientFactory, Context
 from rivetkit._job import QueueRef
 from rivetkit._members import FoundAction, FoundInitial
 from rivetkit._resource import Resource
-from rivetkit._validation import UNSET, Adapter, encode, load, plain_metadata, to_plain, validate
+from rivetkit._state_versions import Ladder
+from rivetkit._validation import UNSET, Adapter, decode, encode, load, plain_metadata, to_plain, validate
 from rivetkit_core.actor.factory import AdmittedMessage
 from rivetkit_core.errors import RivetError, ValidationError, error
 
@@ -40,6 +41,7 @@ class StateBlueprint:
 
     type_name: str
     adapter: Adapter
+    ladder: Ladder
     initial: FoundInitial | None
     make: Callable[[], object]
 
@@ -99,8 +101,9 @@ class CompiledInstance:
 
     def restore_state(self, state: bytes) -> None:
         blueprint = self._state_blueprint
+        plain = blueprint.ladder.climbed(decode(state, self._state_target))
         try:
-            self._put_state(load(state, blueprint.adapter, self._state_target))
+            self._put_state(validate(plain, blueprint.adapter, self._state_target))
         except ValidationError as misfit:
             fields = "; ".join(
                 f"{'.'.join(map(str, issue.path)) or 'the whole value'}: {issue.message}"
@@ -114,9 +117,9 @@ class CompiledInstance:
             ) from misfit
 
     def encode_state(self) -> bytes:
-        adapter, target = self._state_blueprint.adapter, self._state_target
+        blueprint, target = self._state_blueprint, self._state_target
         state: object = getattr(self._actor, "state")  # noqa: B009 - declared by the author's class only
-        return encode(to_plain(state, adapter, target), target)
+        return encode(blueprint.ladder.marked(to_plain(state, blueprint.adapter, target)), target)
 
     async def create_vars(self) -> None:
         if self._blueprint.overrides("create_vars"):

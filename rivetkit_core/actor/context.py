@@ -22,6 +22,8 @@ from rivetkit_core.wire import actor_key
 
 if TYPE_CHECKING:
     from rivetkit_core.actor.alarm import Alarm
+    from rivetkit_core.actor.database import Database
+    from rivetkit_core.actor.kv import KeyValues
     from rivetkit_core.actor.observer import StateObserver
     from rivetkit_core.actor.run import RunHandler
     from rivetkit_core.actor.saver import Saver
@@ -72,6 +74,8 @@ class ActorContext:
         work: WorkRegistry,
         run: RunHandler,
         sleep: Sleep,
+        kv: KeyValues,
+        database: Database,
     ) -> None:
         self.identity = identity
         self.config = config
@@ -79,6 +83,8 @@ class ActorContext:
         self.entropy = entropy
         self.access = access
         self.connections = connections
+        self.kv = kv
+        self.database = database
         self.queue = queue
         self.schedule = schedule
         self.input: bytes | None = None

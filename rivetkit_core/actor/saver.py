@@ -1,5 +1,7 @@
 """Writes one actor's snapshot: when, and only if its bytes changed (actor-runtime 2.5).
 
+Records in ``pending`` are stored in the same write as the state.
+
 Invariants
     Writes of one actor are serial, and each carries what the ones before it stored: saves the one-shots,
     batches the state. A request is complete only after a capture that began after it.
@@ -19,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from rivetkit_core.actor.batch import Batch
+from rivetkit_core.actor.pending import PendingRecords
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, Timer
 from rivetkit_core.errors import RivetError, StorageError, error
@@ -67,6 +70,7 @@ class Saver:
         self._deletes: dict[bytes, None] = {}
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._last_save_at: float | None = None
+        self.pending = PendingRecords()
         self.on_complete: Callable[[int], None] | None = None
 
     @property
@@ -227,7 +231,7 @@ class Saver:
         async with self._writing:
             state = self._capture()
             self._last_save_at = self._clock.monotonic()  # the interval bounds encodings as well as writes
-            if state != self._record.state:
+            if state != self._record.state or self.pending:
                 await self._store(replace(self._record, state=state))
 
     async def _commit(self, prepare: Callable[[Batch], None]) -> None:
@@ -257,7 +261,15 @@ class Saver:
         self._deletes.update(batch.deletes)
 
     async def _store(self, record: ActorRecord) -> None:
-        await self._storage.apply({**self._puts, ACTOR_KEY: encode_actor(record)}, tuple(self._deletes))
+        puts, deletes = self.pending.take()
+        try:
+            await self._storage.apply(
+                {**self._puts, **puts, ACTOR_KEY: encode_actor(record)}, (*self._deletes, *deletes)
+            )
+        except BaseException:
+            self.pending.failed()
+            raise
+        self.pending.stored()
         self._puts, self._deletes = {}, {}
         self._record = record
         self._last_save_at = self._clock.monotonic()

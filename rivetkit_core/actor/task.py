@@ -18,9 +18,11 @@ from rivetkit_core.actor.access import GatedAccess
 from rivetkit_core.actor.alarm import Alarm
 from rivetkit_core.actor.connections import Connection, Connections, ConnectionSink
 from rivetkit_core.actor.context import ActorContext, ActorIdentity
+from rivetkit_core.actor.database import Database
 from rivetkit_core.actor.dispatch import Dispatch
 from rivetkit_core.actor.factory import ActorFactory, ActorInstance
 from rivetkit_core.actor.gate import Gate
+from rivetkit_core.actor.kv import KeyValues
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle, StopKind
 from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
@@ -35,7 +37,7 @@ from rivetkit_core.actor.startup import Startup
 from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.host.port import ActorAccess, ActorHost, ActorStorage
+from rivetkit_core.host.port import ActorAccess, ActorDatabase, ActorHost, ActorStorage
 from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
 from rivetkit_core.wire.persisted import ActorRecord
 
@@ -56,6 +58,7 @@ class ActorTask:
         clock: Clock,
         entropy: Entropy,
         host: ActorHost,
+        database: ActorDatabase | None = None,
         expose_errors: bool = False,
     ) -> None:
         self.factory = factory
@@ -71,10 +74,13 @@ class ActorTask:
         self._run = self._make_run()
         self.sleep = self._make_sleep()
         self.work.on_quiet = self.sleep.touch
-        self._alarm = Alarm(storage=storage, set_alarm=host.set_alarm, log=identity.log)
-        self._gate = self._make_gate(expose_errors=expose_errors)
+        log = identity.log
+        self._alarm = Alarm(storage=storage, set_alarm=host.set_alarm, log=log)
+        self._gate = self._make_gate(expose_errors)
         self.schedule = self._make_schedule(storage, entropy)
         self._queue = self._make_queue(storage)
+        self._kv = KeyValues(storage, saver=self._saver, gated=self._gated, clock=clock, log=log)
+        self._database = Database(database, clock=clock, log=log)
         self._resources = Resources(clock, timeout=config.create_vars_timeout)
         self.context = ActorContext(
             identity=identity,
@@ -92,6 +98,8 @@ class ActorTask:
             work=self.work,
             run=self._run,
             sleep=self.sleep,
+            kv=self._kv,
+            database=self._database,
         )
         self.context.abort_signal.add_callback(self._queue.abort)
         self._startup = self._make_startup(storage)
@@ -209,6 +217,7 @@ class ActorTask:
         try:
             await self._shutdown.finalize(kind)
         finally:
+            await self._close_storage()
             self.lifecycle = Lifecycle.TERMINATED
 
     async def kill(self) -> None:
@@ -227,6 +236,11 @@ class ActorTask:
         self._alarm.close()
         self.context.abort()
         await self._shutdown.end_at_once()
+        await self._close_storage()
+
+    async def _close_storage(self) -> None:
+        self._kv.close()
+        await self._database.close()
 
     def _run_failed(self, failure: Exception) -> None:
         self.context.log.error("run failed", exc_info=failure)
@@ -238,7 +252,9 @@ class ActorTask:
         self.work.nudge()
         self.sleep.touch()
 
-    # --- shared ---------------------------------------------------------------------------------
+    def _gated(self) -> bool:
+        """Whether effects wait for the state's next save; during the start there may be none yet."""
+        return self.lifecycle is not Lifecycle.LOADING and self.outbox.gated
 
     def _capture(self) -> bytes:
         return self._instance.encode_state() if self._instance.has_state else b""
@@ -316,7 +332,7 @@ class ActorTask:
             alarm=self._alarm,
         )
 
-    def _make_gate(self, *, expose_errors: bool) -> Gate:
+    def _make_gate(self, expose_errors: bool) -> Gate:
         return Gate(
             identity=self.identity,
             capacity=self._config.dispatch_inbox_capacity,

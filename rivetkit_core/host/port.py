@@ -1,6 +1,7 @@
 """What the core asks of the place it runs in.
 
     ActorStorage   durable records of one actor
+    ActorDatabase  its private SQLite database
     ActorHost      what one generation may ask of its host: to end, and to be woken
     ActorAccess    the way from code in this process to any actor, here or elsewhere
     Link           one open connection to an actor, as messages
@@ -14,6 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from rivetkit_core.wire.envoy.storage_messages import SqlResult as SqlResult
+from rivetkit_core.wire.envoy.storage_messages import SqlStatement as SqlStatement
+from rivetkit_core.wire.envoy.storage_messages import SqlValue as SqlValue
 from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse, ToClient, ToServer
 
 ActorKey = tuple[str, ...]
@@ -86,6 +90,48 @@ class ActorStorage(Protocol):
         Raises:
             StorageError: Nothing was deleted; the caller may retry.
         """
+        ...
+
+
+MAX_SQL_RESULT = 32 * 1024 * 1024
+"""Bytes of text and blobs one statement may return."""
+
+
+class ActorDatabase(Protocol):
+    """Port: the private SQLite database of one generation, as one connection with foreign keys on.
+
+    Calls run one after the other; the caller sees to it that nothing else runs while it has a transaction
+    open. A statement that returned outside of a transaction survives a crash of the process. Cancelling
+    leaves its outcome unknown.
+
+    All methods raise RivetError: ``sqlite.constraint_failed`` and ``sqlite.failed`` with SQLite's words,
+    ``sqlite.result_too_large``, ``sqlite.unavailable``, and where the database is far away
+    ``sqlite.remote_indeterminate_result``, ``sqlite.remote_fence_mismatch`` and ``storage.lost``.
+    """
+
+    @property
+    def session(self) -> int:
+        """Changes when the connection was replaced: what was open on the one before was rolled back."""
+        ...
+
+    async def execute(self, statement: SqlStatement) -> SqlResult:
+        """Run one statement; it commits by itself unless a transaction is open."""
+        ...
+
+    async def execute_batch(self, statements: Sequence[SqlStatement]) -> Sequence[SqlResult]:
+        """Run statements in one transaction: all of them, or none and an error."""
+        ...
+
+    async def script(self, sql: str) -> None:
+        """Run several statements. Those before one that fails stay applied."""
+        ...
+
+    async def in_transaction(self) -> bool:
+        """Whether a transaction is open: some failures end it."""
+        ...
+
+    async def close(self) -> None:
+        """Roll back what is open and let go. Nothing is asked afterwards. Idempotent; never raises."""
         ...
 
 

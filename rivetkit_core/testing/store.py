@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from rivetkit_core.errors import RivetError, StorageError, error
+from rivetkit_core.host.embedded.databases import Databases, MemoryMedium
 from rivetkit_core.host.embedded.store_port import (
     ActorRow,
     decode_actor_cursor,
@@ -19,7 +20,7 @@ from rivetkit_core.host.embedded.store_port import (
     duplicate_key,
     encode_cursor,
 )
-from rivetkit_core.host.port import ActorKey, ActorStorage, Records, prefix_end
+from rivetkit_core.host.port import ActorDatabase, ActorKey, ActorStorage, Records, prefix_end
 
 
 class MemoryStorage:
@@ -115,6 +116,7 @@ class MemoryStore:
         self.failure: RivetError | None = None
         self.writes = 0
         self._actors: dict[str, ActorRow] = {}
+        self._databases = Databases(MemoryMedium(), threads=0)
         self._taken = False
         self._closed = False
         self._next_failures: deque[RivetError] = deque()
@@ -141,6 +143,7 @@ class MemoryStore:
         self._taken, self._closed = True, False
 
     async def close(self) -> None:
+        await self._databases.close()
         self._taken, self._closed = False, True
 
     async def turn(self) -> None:
@@ -250,9 +253,13 @@ class MemoryStore:
                 row, destroy_ts=now_ms, connectable_ts=None, alarm_ts=None
             )
             self.records.pop(actor_id, None)
+            await self._databases.delete(actor_id)
 
     def storage(self, actor_id: str) -> ActorStorage:
         return _StoreRecords(self, actor_id)
+
+    def database(self, actor_id: str) -> ActorDatabase:
+        return self._databases.database(actor_id)
 
     async def _change(self, actor_id: str, **values: int | None) -> None:
         await self.write_turn()

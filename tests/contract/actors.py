@@ -13,6 +13,7 @@ from rivetkit._compiler import compile_actor
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.errors import error
 from tests.contract.queue_actors import Worker
+from tests.contract.storage_actors import STORAGE_CLASSES
 
 
 @dataclass
@@ -353,6 +354,7 @@ CLASSES: Sequence[type[Actor]] = (
     Wakeful,
     Worker,
     Planner,
+    *STORAGE_CLASSES,
 )
 
 NAMES = tuple(factory.name for factory in map(compile_actor, CLASSES))

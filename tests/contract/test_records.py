@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rivetkit_core.errors import StorageError
 from rivetkit_core.host.embedded.store import SqliteStore
 from rivetkit_core.host.engine import kv
 from rivetkit_core.host.engine.kv import KvStorage
@@ -178,6 +179,35 @@ async def test_the_engine_skips_what_a_note_says_was_deleted() -> None:
     await storage.apply({b"b": b"3"}, [b"a"])
     assert b"a" in records.stored
     assert await storage.list(b"a", limit=1) == [(b"ab", b"2")]
+
+
+async def test_the_engine_keeps_values_of_users_as_they_are() -> None:
+    records = EngineRecords()
+    storage = KvStorage(records)
+    values = {b"\x04a": b"\xff\xff\x00", b"\x04b": b"\xff\xff\x01", b"\x04c": b"x"}
+    await storage.apply(values)
+    assert records.stored == values
+    assert await storage.load([b"\x04a"]) == {b"\x04a": b"\xff\xff\x00"}
+    await storage.apply({b"\x04d": b"\xff\xff", b"\x01": b"state"}, [b"\x04a"])
+    assert await storage.list(b"\x04") == [
+        (b"\x04b", b"\xff\xff\x01"),
+        (b"\x04c", b"x"),
+        (b"\x04d", b"\xff\xff"),
+    ]
+    await storage.delete_range(b"\x04", b"\x05")
+    assert records.stored == {b"\x01": b"state"}
+
+
+async def test_a_delete_of_a_user_that_fails_fails_the_write_it_came_with() -> None:
+    records = EngineRecords()
+    storage = KvStorage(records)
+    await storage.apply({b"\x04a": b"1"})
+    records.lose_deletes = True
+    with pytest.raises(StorageError):
+        await storage.apply({b"\x01": b"state"}, [b"\x04a"])
+    records.lose_deletes = False
+    await storage.apply({b"\x01": b"state"}, [b"\x04a"])
+    assert records.stored == {b"\x01": b"state"}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import inspect
 import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
+from datetime import date
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -144,6 +145,47 @@ async def test_stubs_count_and_listen(capsys: pytest.CaptureFixture[str]) -> Non
     async with registry.lifespan():
         await stubs.count(registry.client)
     assert capsys.readouterr().out == "5\n6\n"
+
+
+async def test_visits_are_listed_and_forgotten() -> None:
+    visits = import_module("storage_kv")
+    registry = in_memory(visits)
+    async with registry.lifespan():
+        handle = registry.client.get_or_create(visits.Visits, "a")
+        for day in (1, 2):
+            assert await handle.call(visits.Visits.visit, date(2026, 1, day), "Ada") == 1
+        assert await handle.call(visits.Visits.last_days, 1) == ["2026-01-02/Ada: Ada"]
+        await handle.call(visits.Visits.forget_before, date(2026, 1, 2))
+        assert await handle.call(visits.Visits.last_days, 9) == ["2026-01-02/Ada: Ada"]
+
+
+async def test_a_shop_sells_what_it_has() -> None:
+    shop = import_module("storage_db")
+    registry = in_memory(shop)
+    async with registry.lifespan():
+        handle = registry.client.get_or_create(shop.Shop, "a")
+        await handle.call(shop.Shop.deliver, "tea", 2)
+        await handle.call(shop.Shop.deliver, "tea", 1)
+        assert await handle.call(shop.Shop.order, "tea", 3) == 1
+        with pytest.raises(UserError, match="not enough"):
+            await handle.call(shop.Shop.order, "tea", 1)
+        assert await handle.call(shop.Shop.orders, "tea") == [shop.Order(item="tea", pieces=3)]
+
+
+async def test_a_notebook_finds_words() -> None:
+    notebook = import_module("storage_sqlalchemy")
+    registry = in_memory(notebook)
+    async with registry.lifespan():
+        handle = registry.client.get_or_create(notebook.Notebook, "a")
+        for text in ("blue tea", "green tea", "coffee"):
+            await handle.call(notebook.Notebook.add, text)
+        assert await handle.call(notebook.Notebook.find, "tea") == ["blue tea", "green tea"]
+
+
+def test_a_profile_climbs_its_versions() -> None:
+    profile = import_module("storage_versions").Profile
+    state = profile.add_languages(profile.split_the_name({"name": "Ada Lovelace"}))
+    assert profile(**state) == profile(given_name="Ada", family_name="Lovelace", languages=["en"])
 
 
 async def test_a_connection_is_refused_or_has_its_own_state() -> None:

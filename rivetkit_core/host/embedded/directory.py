@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from typing import cast
 
 from rivetkit_core.host.embedded.store_port import ActorRow
@@ -47,6 +48,14 @@ def by_id(connection: sqlite3.Connection, actor_id: str) -> ActorRow | None:
     """The actor, destroyed or not."""
     found = _rows(connection, "actor_id = ?", (actor_id,))
     return found[0] if found else None
+
+
+def living(connection: sqlite3.Connection, actor_ids: Iterable[str]) -> set[str]:
+    """Those of the actors that exist and are not destroyed."""
+    wanted = json.dumps(list(actor_ids))
+    where = "actor_id IN (SELECT value FROM json_each(?)) AND destroy_ts IS NULL"
+    found = connection.execute(f"SELECT actor_id FROM actors WHERE {where}", (wanted,))  # noqa: S608 - constants only
+    return {actor_id for (actor_id,) in found}
 
 
 def by_key(connection: sqlite3.Connection, namespace: str, name: str, key: ActorKey) -> ActorRow | None:

@@ -308,6 +308,7 @@ class EmbeddedHost:
             clock=self.clock,
             entropy=self.entropy,
             host=resident,
+            database=self.store.database(row.actor_id),
             expose_errors=self._expose_errors,
         )
         resident.move_in(actor)

@@ -1,6 +1,7 @@
 """The embedded host's durable store: one SQLite file in WAL mode, or a database in memory.
 
     <data_dir>/rivetkit.sqlite3   the data (and -wal, -shm beside it while in use)
+    <data_dir>/databases/         the actors' own databases (``databases``)
     <data_dir>/lock               who uses the directory
 
 One thread writes and commits in groups (``writer``), one thread reads. A returned write survives a crash of
@@ -19,6 +20,7 @@ from typing import TypeVar
 
 from rivetkit_core.errors import error
 from rivetkit_core.host.embedded import directory, records, schema
+from rivetkit_core.host.embedded.databases import Databases, FileMedium, MemoryMedium
 from rivetkit_core.host.embedded.failures import cannot_open, closed, unavailable
 from rivetkit_core.host.embedded.lock import DirectoryLock
 from rivetkit_core.host.embedded.records import Change
@@ -30,10 +32,11 @@ from rivetkit_core.host.embedded.store_port import (
     encode_cursor,
 )
 from rivetkit_core.host.embedded.writer import GroupWriter, WriterStatistics
-from rivetkit_core.host.port import ActorKey, ActorStorage, Records, prefix_end
+from rivetkit_core.host.port import ActorDatabase, ActorKey, ActorStorage, Records, prefix_end
 
 DATA_FILE = "rivetkit.sqlite3"
 LOCK_FILE = "lock"
+DATABASES_DIRECTORY = "databases"
 
 _MAX_PAGES = 2**32 - 2  # SQLite's own limit
 _T = TypeVar("_T")
@@ -67,6 +70,9 @@ class SqliteStore:
         self._writer: GroupWriter | None = None
         self._reader: _Reader | None = None
         self._closing: asyncio.Task[None] | None = None
+        files = None if data_dir is None else FileMedium(data_dir / DATABASES_DIRECTORY, full_sync=full_sync)
+        self._files = files
+        self._databases = Databases(files or MemoryMedium())
 
     async def open(self) -> None:
         """Take the directory over, check the file and make its tables if it is new.
@@ -180,9 +186,13 @@ class SqliteStore:
 
     async def mark_destroyed(self, actor_id: str, now_ms: int) -> None:
         await self._opened().run(partial(_destroy, actor_id, now_ms))
+        await self._databases.delete(actor_id)
 
     def storage(self, actor_id: str) -> ActorStorage:
         return _Records(self, actor_id)
+
+    def database(self, actor_id: str) -> ActorDatabase:
+        return self._databases.database(actor_id)
 
     async def load_records(self, actor_id: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Records of one actor, as of one moment."""
@@ -216,6 +226,7 @@ class SqliteStore:
         return await self._reader.run(function)
 
     async def _close(self) -> None:
+        await self._databases.close()
         if self._reader is not None:
             await self._reader.stop()
             self._reader = None
@@ -260,6 +271,8 @@ class SqliteStore:
             writing.execute("PRAGMA journal_mode = WAL").fetchall()
             writing.execute(f"PRAGMA synchronous = {'FULL' if self._full_sync else 'NORMAL'}")
             schema.create(writing)
+            if self._files is not None:
+                self._files.keep(partial(directory.living, writing))
             reading = _connection(str(path))
         except BaseException:
             writing.close()

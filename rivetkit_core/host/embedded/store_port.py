@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rivetkit_core.errors import RivetError, error
-from rivetkit_core.host.port import ActorKey, ActorStorage
+from rivetkit_core.host.port import ActorDatabase, ActorKey, ActorStorage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +137,9 @@ class HostStore(Protocol):
         ...
 
     async def mark_destroyed(self, actor_id: str, now_ms: int) -> None:
-        """Free the actor's key and delete its records, all or nothing. Does nothing the second time.
+        """Free the actor's key and delete its records, all or nothing, then delete its database.
+
+        Does nothing the second time.
 
         Records written later would stay for good, so end the actor first.
         """
@@ -145,6 +147,10 @@ class HostStore(Protocol):
 
     def storage(self, actor_id: str) -> ActorStorage:
         """The actor's records. Cheap; any number may be made for one actor."""
+        ...
+
+    def database(self, actor_id: str) -> ActorDatabase:
+        """The actor's SQLite database, which ``mark_destroyed`` deletes. Cheap; one at a time is in use."""
         ...
 
 

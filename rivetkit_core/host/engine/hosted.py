@@ -27,6 +27,7 @@ from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.errors import ActorSpecifier, RivetError, error, masked
 from rivetkit_core.host.engine.kv import KvStorage
+from rivetkit_core.host.engine.sql import RemoteDatabase
 from rivetkit_core.host.engine.storage_requests import RequestScope
 from rivetkit_core.host.port import ActorAccess
 from rivetkit_core.wire import actor_key
@@ -234,6 +235,7 @@ class HostedActor:
                 clock=platform.clock,
                 entropy=platform.entropy,
                 host=self,
+                database=RemoteDatabase(self._scope),
                 expose_errors=platform.expose_errors,
             )
         except RivetError:

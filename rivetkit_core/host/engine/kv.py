@@ -6,6 +6,9 @@ A record is stored under its own key as it is, wherever it fits. Otherwise:
                             their revision and number, so that writing the note switches from old to new
     a delete beside puts    is written as a note too, since the store can put or delete but not both at once
 
+Values of users, below ``04``, are theirs: never a note, and never too large for the store. A delete of theirs
+beside puts follows them in a request of its own, and is repeated with them when it fails.
+
 Invariants
     ``apply`` is one Put, which the engine does whole or not at all; chunks that do not fit into it go ahead,
     and nothing refers to them before that Put.
@@ -45,6 +48,7 @@ _NOTE = b"\xff\xff"  # no record has this version
 _DELETED = _NOTE + b"\x00"
 _CHUNKED = _NOTE + b"\x01"
 _CHUNK_PREFIX = b"\x70\x79\x00"
+_RAW = b"\x04"
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -64,7 +68,9 @@ class KvStorage:
         self._scope.check()
         found: dict[bytes, bytes] = {}
         for key, value in (await self._get(keys)).items():
-            if not value.startswith(_NOTE):
+            if key.startswith(_RAW):
+                found[key] = value
+            elif not value.startswith(_NOTE):
                 self._revisions[key] = 0
                 found[key] = value
             elif value.startswith(_CHUNKED):
@@ -80,9 +86,13 @@ class KvStorage:
         if not kept:
             for group in _groups(gone, MAX_KEYS):
                 await self._scope.kv(KvDelete(tuple(group)))
-        else:
-            await self._put(kept, gone)
-        await self._clean_up(kept, gone)
+            await self._clean_up(kept, gone)
+            return
+        noted = [key for key in gone if not key.startswith(_RAW)]
+        await self._put(kept, noted)
+        for group in _groups([key for key in gone if key.startswith(_RAW)], MAX_KEYS):
+            await self._scope.kv(KvDelete(tuple(group)))
+        await self._clean_up(kept, noted)
 
     async def list_range(
         self, start: bytes, end: bytes, *, reverse: bool = False, limit: int | None = None
@@ -105,7 +115,7 @@ class KvStorage:
     async def delete_range(self, start: bytes, end: bytes) -> None:
         self._scope.check()
         chunked: set[bytes] = set()
-        following = start
+        following = start if not (start.startswith(_RAW) and end <= prefix_end(_RAW)) else end
         while following < end:
             page = await self._page(following, end, PAGE, reverse=False)
             chunked.update(key for key, value in page if value.startswith(_CHUNKED))
@@ -148,7 +158,9 @@ class KvStorage:
     async def _resolve(self, page: Pairs) -> Records:
         found: Records = []
         for key, value in page:
-            if not value.startswith(_NOTE):
+            if key.startswith(_RAW):
+                found.append((key, value))
+            elif not value.startswith(_NOTE):
                 self._revisions[key] = 0
                 found.append((key, value))
             elif value.startswith(_CHUNKED):
@@ -172,7 +184,7 @@ class KvStorage:
         chunks: Pairs = []
         final: Pairs = []
         for key, value in kept.items():
-            if len(value) <= MAX_VALUE and not value.startswith(_NOTE):
+            if key.startswith(_RAW) or (len(value) <= MAX_VALUE and not value.startswith(_NOTE)):
                 final.append((key, value))
                 continue
             revision = await self._next_revision(key)

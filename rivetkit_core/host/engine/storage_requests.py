@@ -18,6 +18,7 @@ from typing import TypeVar, cast
 
 from rivetkit_core.clock import Clock, within
 from rivetkit_core.errors import RivetError, error
+from rivetkit_core.host.sql_failure import refused_by_engine
 from rivetkit_core.wire.envoy.messages import (
     KvError,
     KvRequest,
@@ -105,7 +106,7 @@ class Requests:
             if isinstance(pending.request, KvRequest):
                 pending.sent = False
             elif not pending.answer.done():
-                pending.answer.set_exception(error("sqlite.indeterminate"))
+                pending.answer.set_exception(error("sqlite.remote_indeterminate_result"))
 
     def close(self, scope: RequestScope, failure: RivetError) -> None:
         """Fail every request of one generation."""
@@ -131,6 +132,11 @@ class RequestScope:
         self._requests = requests
         self._may_write = may_write
         self.is_open = True
+
+    @property
+    def session(self) -> int:
+        """Counts the connections to the engine that were lost."""
+        return self._requests.session
 
     def check(self) -> None:
         """Refuse to ask for a generation that may run elsewhere by now.
@@ -186,7 +192,7 @@ def _late() -> RivetError:
 
 def _unwrap(answer: object, kind: type[_T]) -> _T:
     if isinstance(answer, SqlError):
-        raise error("sqlite.failed", reason=answer.message)
+        raise refused_by_engine(answer.message)
     if not isinstance(answer, kind):
         raise error("storage.unavailable", "The engine answered with something else than was asked for")
     return answer

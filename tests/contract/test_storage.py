@@ -1,0 +1,117 @@
+"""The key-value store of an actor, as its own code sees it, on every host."""
+
+from __future__ import annotations
+
+import pytest
+
+from rivetkit import Context, RivetError
+from tests.contract.client import RawClient, Target
+from tests.contract.programs import STORES, STRICT, inside
+from tests.contract.serving import Serving
+
+both = pytest.mark.parametrize("target", [STORES, STRICT], ids=["throttled", "strict"])
+
+
+@both
+async def test_what_an_actor_stored_survives_a_restart(host: Serving, target: Target) -> None:
+    async def store(ctx: Context) -> None:
+        await ctx.kv.put("a", "1")
+        await ctx.db.script("CREATE TABLE notes (text); INSERT INTO notes VALUES ('hello')")
+
+    async def look(ctx: Context) -> None:
+        assert await ctx.kv.list() == [("a", "1")]
+        assert await ctx.db.fetch_all("SELECT * FROM notes") == [("hello",)]
+
+    await inside(host.client, store, target)
+    await host.restart()
+    await inside(host.client, look, target)
+
+
+@both
+async def test_values_are_text_bytes_or_json(client: RawClient, target: Target) -> None:
+    async def program(ctx: Context) -> None:
+        await ctx.kv.put_batch({"text": "häh", "bytes": b"\xff\x00", "json": {"a": [1, None]}, "": ""})
+        assert await ctx.kv.get("text") == "häh"
+        assert await ctx.kv.get("bytes", type="bytes") == b"\xff\x00"
+        assert await ctx.kv.get("json", type="json") == {"a": [1, None]}
+        assert await ctx.kv.get_batch(["", "missing", "text", ""]) == ["", None, "häh", ""]
+        with pytest.raises(RivetError, match=r"kv\.invalid_value"):
+            await ctx.kv.get("bytes")
+
+    await inside(client, program, target)
+
+
+@both
+async def test_listings_follow_the_bytes_of_the_keys(client: RawClient, target: Target) -> None:
+    keys = [b"", b"\x00", b"a", b"a\x00", b"ab", b"a\xff", b"a\xff\xff", b"b", b"\xff", b"\xff\xff"]
+
+    async def program(ctx: Context) -> None:
+        await ctx.kv.put_batch({key: b"v" + key for key in reversed(keys)})
+
+        async def listed(prefix: bytes, *, reverse: bool = False, limit: int | None = None) -> list[bytes]:
+            found = await ctx.kv.list(prefix, type="bytes", key_type="bytes", reverse=reverse, limit=limit)
+            assert all(value == b"v" + key for key, value in found)
+            return [key for key, _ in found]
+
+        assert await listed(b"") == keys
+        assert await listed(b"a") == keys[2:7]
+        assert await listed(b"a\xff") == keys[5:7]
+        assert await listed(b"\xff") == keys[8:]
+        assert await listed(b"a", reverse=True, limit=2) == keys[6:4:-1]
+        assert await listed(b"", limit=0) == []
+        found = await ctx.kv.list_range(b"ab", b"b", type="bytes", key_type="bytes")
+        assert [key for key, _ in found] == keys[4:7]
+        await ctx.kv.delete_range(b"a", b"b")
+        assert await listed(b"") == [*keys[:2], *keys[7:]]
+        await ctx.kv.delete_range(b"b")
+        assert await listed(b"") == keys[:2]
+
+    await inside(client, program, target)
+
+
+@both
+async def test_a_deleted_key_is_gone(client: RawClient, target: Target) -> None:
+    async def program(ctx: Context) -> None:
+        await ctx.kv.put_batch({"a": "1", "b": "2", "c": "3"})
+        await ctx.kv.delete("a")
+        await ctx.kv.delete_batch(["b", "missing"])
+        assert await ctx.kv.get_batch(["a", "b", "c"]) == [None, None, "3"]
+        assert await ctx.kv.list() == [("c", "3")]
+        await ctx.kv.put("a", "4")
+        assert await ctx.kv.get("a") == "4"
+
+    await inside(client, program, target)
+
+
+@both
+async def test_the_largest_of_everything_fits(client: RawClient, target: Target) -> None:
+    async def program(ctx: Context) -> None:
+        await ctx.kv.put("k" * 2045, b"\xff" * 131_072)
+        await ctx.kv.put(b"\x00" * 1022, "")
+        await ctx.kv.put_batch({f"{number:03}": b"\xff\xff\x01" for number in range(128)})
+        await ctx.kv.put_batch({f"large {number}": b"x" * 131_072 for number in range(7)})
+        assert await ctx.kv.get("k" * 2045, type="bytes") == b"\xff" * 131_072
+        assert await ctx.kv.get("127", type="bytes") == b"\xff\xff\x01"
+        assert len(await ctx.kv.list(type="bytes")) == 137
+
+    await inside(client, program, target)
+
+
+async def test_what_is_too_large_is_refused_before_anything_is_written(client: RawClient) -> None:
+    async def program(ctx: Context) -> None:
+        with pytest.raises(RivetError, match=r"kv\.key_too_large") as refused:
+            await ctx.kv.put_batch({"fits": "1", "k" * 2046: "2"})
+        assert refused.value.metadata == {"size": 2049, "limit": 2048}
+        with pytest.raises(RivetError, match=r"kv\.key_too_large"):
+            await ctx.kv.get(b"\x00" * 1023, type="bytes")
+        with pytest.raises(RivetError, match=r"kv\.value_too_large"):
+            await ctx.kv.put_batch({"fits": "1", "large": b"x" * 131_073})
+        with pytest.raises(RivetError, match=r"kv\.batch_too_large"):
+            await ctx.kv.put_batch({f"{number}": b"x" * 131_072 for number in range(8)})
+        with pytest.raises(RivetError, match=r"kv\.too_many_keys"):
+            await ctx.kv.put_batch({f"{number}": "" for number in range(129)})
+        with pytest.raises(RivetError, match=r"kv\.too_many_keys"):
+            await ctx.kv.get_batch(["a"] * 129)
+        assert await ctx.kv.list() == []
+
+    await inside(client, program)
