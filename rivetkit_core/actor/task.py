@@ -74,13 +74,12 @@ class ActorTask:
         self._run = self._make_run()
         self.sleep = self._make_sleep()
         self.work.on_quiet = self.sleep.touch
-        log = identity.log
-        self._alarm = Alarm(storage=storage, set_alarm=host.set_alarm, log=log)
+        self._alarm = Alarm(storage=storage, set_alarm=host.set_alarm, log=identity.log)
         self._gate = self._make_gate(expose_errors)
         self.schedule = self._make_schedule(storage, entropy)
         self._queue = self._make_queue(storage)
-        self._kv = KeyValues(storage, saver=self._saver, gated=self._gated, clock=clock, log=log)
-        self._database = Database(database, clock=clock, log=log)
+        self._kv = KeyValues(storage, saver=self._saver, gated=self._gated, clock=clock, log=identity.log)
+        self._database = Database(database, clock=clock, log=identity.log)
         self._resources = Resources(clock, timeout=config.create_vars_timeout)
         self.context = ActorContext(
             identity=identity,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 import pytest
 
+from rivetkit_core.actor.database import Database
 from rivetkit_core.clock import SystemClock
 from rivetkit_core.entropy import SystemEntropy
 from rivetkit_core.errors import RivetError
@@ -27,7 +29,6 @@ from rivetkit_core.wire.envoy.messages import (
     Metadata,
     Running,
     SqlExecute,
-    SqlStatement,
     StartActor,
     StopActor,
     StopCode,
@@ -99,8 +100,9 @@ class Bench:
         await until(lambda: len(self.owner.scopes[actor_id]) > known)
         return self.owner.scopes[actor_id][-1]
 
-    def database(self, scope: RequestScope) -> RemoteDatabase:
-        return RemoteDatabase(scope, lambda: self.envoy.requests.session)
+    def database(self, scope: RequestScope) -> Database:
+        log = logging.LoggerAdapter(logging.getLogger("rivetkit.actor"), {})
+        return Database(RemoteDatabase(scope), clock=SystemClock(), log=log)
 
     def cut_at(self, kind: type[object], nth: int, where: Cut) -> None:
         """Cut the connection once, at the nth message of a kind from now on."""
@@ -210,13 +212,9 @@ async def test_records_that_a_crash_left_are_all_old_or_all_new(
 async def test_statements_batches_scripts_and_transactions(bench: Bench) -> None:
     actor_id, scope = await bench.actor()
     database = bench.database(scope)
-    await database.execute_script(
-        "create table t (id integer primary key, name text); create index i on t(name);"
-    )
+    await database.script("create table t (id integer primary key, name text); create index i on t(name);")
     await database.execute("insert into t (name) values (?)", ["one"])
-    await database.execute_batch(
-        [SqlStatement("insert into t (name) values (?)", (str(n),)) for n in range(3)]
-    )
+    await database.execute_batch([("insert into t (name) values (?)", (str(n),)) for n in range(3)])
     async with database.transaction() as transaction:
         await transaction.execute("insert into t (name) values ('committed')")
     with pytest.raises(ValueError, match="on purpose"):
@@ -224,7 +222,7 @@ async def test_statements_batches_scripts_and_transactions(bench: Bench) -> None
             await transaction.execute("insert into t (name) values ('rolled back')")
             raise ValueError("on purpose")
     with pytest.raises(RivetError) as failed:
-        await database.execute_batch([SqlStatement("delete from t", ()), SqlStatement("nonsense", ())])
+        await database.execute_batch([("delete from t", ()), ("nonsense", ())])
     assert failed.value.code == "failed"
     database = bench.database(await bench.next_generation(actor_id))
     rows = (await database.execute("select name from t order by id")).rows
@@ -250,7 +248,7 @@ async def test_a_statement_whose_connection_broke_is_indeterminate(
     bench.cut_at(SqlExecute, 1, where)
     with pytest.raises(RivetError) as failed:
         await database.execute("insert into t values (1)")
-    assert failed.value.code == "indeterminate"
+    assert failed.value.code == "remote_indeterminate_result"
     count = (await database.execute("select count(*) from t")).rows[0][0]
     assert count in ((0,) if where == "inside" else (0, applied))
 
@@ -267,7 +265,7 @@ async def test_a_transaction_dies_with_its_connection(bench: Bench) -> None:
                 await transaction.execute("insert into t values (2)")
             await until(lambda: bench.envoy.is_connected)
             await transaction.execute("insert into t values (3)")
-    assert failed.value.code == "indeterminate"
+    assert failed.value.code == "transaction_connection_lost"
     await until(lambda: bench.envoy.is_connected)
     assert (await database.execute("select count(*) from t")).rows == ((0,),)
     async with database.transaction() as transaction:
