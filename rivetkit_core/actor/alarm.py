@@ -83,7 +83,8 @@ class Alarm:
         await self.changed()
 
     async def finish(self) -> None:
-        """Leave the host with the right alarm. Never raises."""
+        """Leave the host with the right alarm; messages that came due meanwhile wake nobody. Never raises."""
+        self._dirty = True
         await self._sync(None)
 
     async def clear(self) -> None:
