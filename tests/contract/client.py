@@ -126,12 +126,20 @@ class RawSocket:
 
 
 class RawClient:
-    """HTTP and websockets against one base URL, in one namespace."""
+    """HTTP and websockets against one base URL, in one namespace.
 
-    def __init__(self, base_url: str, http: httpx.AsyncClient, namespace: str = "default") -> None:
+    Args:
+        misses: Whether a call that makes its actor may miss it for a moment, when the last one of its key was
+            just destroyed. The engine looks the key up and starts the actor in two steps.
+    """
+
+    def __init__(
+        self, base_url: str, http: httpx.AsyncClient, namespace: str = "default", *, misses: bool = False
+    ) -> None:
         self.base_url = base_url
         self.http = http
         self.namespace = namespace
+        self._misses = misses
 
     @property
     def ws_url(self) -> str:
@@ -180,7 +188,8 @@ class RawClient:
     ) -> object:
         """Call an action; its output. Like every client it asks again while an actor is between two lives."""
         answer = await self.post(target, name, *args, encoding=encoding, version=version, headers=headers)
-        while answer.status_code != 200 and _passes(answer):
+        missing = self._misses and target.params.get("rvt-method") == "getOrCreate"
+        while answer.status_code != 200 and _passes(answer, missing=missing):
             answer = await self.post(target, name, *args, encoding=encoding, version=version, headers=headers)
         assert answer.status_code == 200, answer.text
         return cbor.decode(Codec(encoding, version).decode_action_response(answer.content))
@@ -255,11 +264,12 @@ def error_of(answer: httpx.Response) -> str:
     return f"{body['group']}.{body['code']}"
 
 
-def _passes(answer: httpx.Response) -> bool:
+def _passes(answer: httpx.Response, *, missing: bool = False) -> bool:
     if answer.headers["content-type"] != "application/json":
         return False
     group, _, code = error_of(answer).partition(".")
-    return group == "actor" and code.startswith(("destroyed_", "destroying", "stopping"))
+    between_lives = code.startswith(("destroyed_", "destroying", "stopping"))
+    return group == "actor" and (between_lives or (missing and code == "not_found"))
 
 
 def gateway_error(answer: httpx.Response) -> tuple[int, str]:

@@ -130,7 +130,7 @@ class Engine:
     async def start(self) -> None:
         if self._namespace is None:
             self._namespace = await self._engine.fresh_namespace()
-            self._client = RawClient(self._engine.endpoint, self._http, self._namespace)
+            self._client = RawClient(self._engine.endpoint, self._http, self._namespace, misses=True)
         clock, entropy = SystemClock(), SystemEntropy()
         settings = EngineSettings(endpoint=self._engine.endpoint, namespace=self._namespace)
         self._host = EngineHost(

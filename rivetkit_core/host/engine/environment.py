@@ -118,6 +118,8 @@ class EngineEnvironment:
             except ProtocolError as failure:
                 raise self._refused(f"it does not answer like an engine ({failure.reason})") from None
             except RivetError as failure:
+                if failure.code == "unexpected_answer":
+                    raise self._refused("what answers there is no engine") from None
                 if failure.code != "unreachable" or self._clock.monotonic() >= give_up_at:
                     raise
             await self._clock.sleep(_PAUSE)

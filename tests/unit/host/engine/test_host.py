@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -16,6 +17,7 @@ from rivetkit_core.wire.envoy.messages import (
     KvGet,
     KvPut,
     KvRequest,
+    Metadata,
     Pong,
     Running,
     SetAlarm,
@@ -65,6 +67,17 @@ def gets(world: World) -> int:
         isinstance(message, KvRequest) and isinstance(message.data, KvGet)
         for message in world.engine.received
     )
+
+
+async def test_the_engine_is_told_which_actors_run_here_how_they_look_and_what_they_read_first() -> None:
+    config = ActorConfig(icon="rocket", display_name="Counters")
+    async with running(Script(actions={"add": _add}, config=config)) as world:
+        metadata = next(message for message in world.engine.received if isinstance(message, Metadata))
+        assert metadata.prepopulate_actor_names is not None
+        shown = json.loads(metadata.prepopulate_actor_names["scripted"])
+        assert (shown["icon"], shown["name"]) == ("rocket", "Counters")
+        assert [1] in shown["preload"]["keys"]
+        assert json.loads(metadata.metadata or "")["rivetkit"]["version"]
 
 
 # --- one generation ---------------------------------------------------------------------------------
