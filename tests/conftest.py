@@ -9,6 +9,8 @@ from anyio.from_thread import start_blocking_portal
 
 from tests.engines import RunningEngine, running_engine
 
+pytest_plugins = ["rivetkit_pytest", "pytester"]
+
 
 @pytest.fixture
 def anyio_backend() -> str:

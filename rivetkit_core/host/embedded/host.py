@@ -13,6 +13,7 @@ import contextvars
 import logging
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
@@ -73,6 +74,7 @@ class EmbeddedHost:
         self.registry = ActorRegistry(factories, clock)
         self.access = LocalAccess(self)
         self._expose_errors = expose_errors
+        self._residents: WeakKeyDictionary[ActorTask, Resident] = WeakKeyDictionary()
         self._placed: dict[tuple[str, ActorKey], str] = {}
         self._destroying: dict[str, asyncio.Task[None]] = {}
         self._alarms = AlarmClock(
@@ -199,6 +201,11 @@ class EmbeddedHost:
         self._request_destroy(actor_id)
         await asyncio.shield(self._destroying[actor_id])
 
+    def resident(self, actor_id: str) -> Resident | None:
+        """The generation of an actor that runs or ends here."""
+        actor = self.registry.current(actor_id)
+        return None if actor is None else self._residents.get(actor)
+
     def own(
         self, work: Coroutine[object, object, None], *, context: contextvars.Context | None = None
     ) -> asyncio.Task[None]:
@@ -312,6 +319,7 @@ class EmbeddedHost:
             expose_errors=self._expose_errors,
         )
         resident.move_in(actor)
+        self._residents[actor] = resident
         await actor.start(None, stored=first)
         try:
             await resident.forget_old_alarm()

@@ -1,0 +1,158 @@
+"""``RivetTest``: a world for one test."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from rivetkit._actor import Actor
+from rivetkit._registry import Registry
+from rivetkit.client import ActorHandle, Client
+from rivetkit.testing._clock import RivetClock
+from rivetkit.testing._memory import MemoryWorld
+from rivetkit.testing._world import CurrentAccess, World
+from rivetkit_core.errors import error
+
+HostName = Literal["memory", "engine"]
+
+
+class RivetTest:
+    """Runs the actors of a registry for one test, in memory, in this event loop, on virtual time.
+
+        async with RivetTest(registry) as rivet:
+            await rivet.client.get_or_create(Reminder, "r1").call(Reminder.remind_in, days=30)
+            await rivet.clock.advance(days=30)
+
+    Time stands still while anything can run. It moves when the test says so, and when the test waits for
+    something that only time can bring. The whole event loop lives in it: ``asyncio.sleep`` too.
+
+    Args:
+        actors: A registry, or actor classes. ``registry.client`` leads to the test as well.
+        seed: Shuffles what is ready to run at the same time, reproducibly, and makes ids; without one, first
+            come is first served.
+        start: The time it is in the beginning, with a time zone; a fixed moment unless given.
+        host: ``engine`` runs the same test on a real Rivet Engine, in real time.
+        max_wait: Seconds that ``clock.advance`` may really wait on an engine.
+
+    Attributes:
+        client: A client of the actors. Handles stay valid over ``restart``.
+        clock: The time.
+        seed: As given.
+        host: As given.
+    """
+
+    def __init__(
+        self,
+        *actors: Registry | type[Actor],
+        seed: int | None = None,
+        start: datetime | None = None,
+        host: HostName = "memory",
+        max_wait: float = 10.0,
+    ) -> None:
+        self._registry = _registry_of(actors)
+        if start is not None and start.tzinfo is None:
+            raise ValueError("start needs a time zone: datetime(..., tzinfo=UTC)")
+        self.seed = seed
+        self.host: HostName = host
+        self._world = _world(host, seed, start, max_wait)
+        self.clock = RivetClock(self._world)
+        self.client = Client(
+            transport=CurrentAccess(self._world), clock=self._world.clock, entropy=self._world.entropy
+        )
+        self._served = contextlib.ExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._world.enter()
+        try:
+            await self._start()
+        except BaseException:
+            await self._world.leave()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self.client.aclose()
+            await self._stop()
+        finally:
+            await self._world.leave()
+
+    async def sleep(self, handle: ActorHandle[Any], /) -> None:
+        """Put an actor to sleep now, idle or not, as its host would; returns when it sleeps.
+
+        Raises:
+            ActorNotFound: There is none.
+        """
+        await self._world.sleep(await handle.resolve())
+
+    async def crash(self, handle: ActorHandle[Any], /) -> None:
+        """Let an actor lose its process: no hook runs and nothing is saved; what was durable is all there is.
+
+        It comes back when it is called, or when it is due. Does nothing to one that sleeps.
+
+        Raises:
+            ActorNotFound: There is none.
+        """
+        await self._world.crash(await handle.resolve())
+
+    async def generation(self, handle: ActorHandle[Any], /) -> int:
+        """Which life of an actor this is, or was if it sleeps; the first is 1.
+
+        Raises:
+            ActorNotFound: There is none.
+        """
+        return await self._world.generation(await handle.resolve())
+
+    async def is_awake(self, handle: ActorHandle[Any], /) -> bool:
+        """Whether an actor runs, starts or is going to sleep. Asking does not wake it.
+
+        Raises:
+            ActorNotFound: There is none.
+        """
+        return await self._world.is_awake(await handle.resolve())
+
+    async def restart(self, *actors: Registry | type[Actor]) -> None:
+        """End the process in an orderly way, and start it again; with others in place of its actors, if given.
+
+        Everything is saved before. Connections end, and clients come back.
+        """
+        await self._stop()
+        if actors:
+            self._registry = _registry_of(actors)
+        await self._start()
+
+    async def _start(self) -> None:
+        hosting = await self._world.start(self._registry.factories)
+        try:
+            self._served.enter_context(self._registry.hosted(hosting))
+        except BaseException:
+            await self._world.stop()
+            raise
+
+    async def _stop(self) -> None:
+        self._served.close()
+        unsaved = await self._world.stop()
+        if unsaved:
+            raise error("storage.unavailable", f"{unsaved} actors could not save their state; see the log")
+
+
+def _registry_of(actors: tuple[Registry | type[Actor], ...]) -> Registry:
+    if len(actors) == 1 and isinstance(actors[0], Registry):
+        return actors[0]
+    classes = [actor for actor in actors if not isinstance(actor, Registry)]
+    if len(classes) != len(actors) or not classes:
+        raise TypeError("RivetTest takes one Registry, or actor classes")
+    return Registry(*classes, engine="embedded")
+
+
+def _world(host: HostName, seed: int | None, start: datetime | None, max_wait: float) -> World:
+    del max_wait
+    return MemoryWorld(seed=seed, start=None if start is None else start.timestamp())

@@ -1,0 +1,100 @@
+"""What a test needs of the place its actors run in: a host, time, and the power over lives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from rivetkit._hosting import Hosting
+from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.clock import Clock
+from rivetkit_core.entropy import Entropy
+from rivetkit_core.host.port import ActorAccess, ActorKey, Link, Target
+from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
+
+
+class NotOnThisHost(Exception):
+    """A test asked for something that only virtual time makes possible."""
+
+
+class World(Protocol):
+    """One host and its surroundings, which outlive it."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def entropy(self) -> Entropy: ...
+
+    @property
+    def access(self) -> ActorAccess:
+        """The way to the actors of the host that runs now."""
+        ...
+
+    def note_progress(self) -> None:
+        """The test called an actor."""
+        ...
+
+    async def enter(self) -> None:
+        """Take what outlives hosts."""
+        ...
+
+    async def leave(self) -> None:
+        """Give it back. Idempotent."""
+        ...
+
+    async def start(self, factories: Iterable[ActorFactory]) -> Hosting:
+        """Open a host for these actors, over what earlier ones stored."""
+        ...
+
+    async def stop(self) -> int:
+        """Close it; returns how many actors could not save."""
+        ...
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass.
+
+        Raises:
+            NotOnThisHost: It would really take that long.
+        """
+        ...
+
+    async def sleep(self, actor_id: str) -> None: ...
+
+    async def crash(self, actor_id: str) -> None: ...
+
+    async def generation(self, actor_id: str) -> int: ...
+
+    async def is_awake(self, actor_id: str) -> bool: ...
+
+
+class CurrentAccess:
+    """Leads to the host that runs now, so that handles survive a restart."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    @property
+    def _access(self) -> ActorAccess:
+        self._world.note_progress()
+        return self._world.access
+
+    async def resolve(self, target: Target) -> str:
+        return await self._access.resolve(target)
+
+    async def create(self, name: str, key: ActorKey, *, input: bytes | None, region: str | None) -> str:
+        return await self._access.create(name, key, input=input, region=region)
+
+    async def call(self, target: Target, action: str, args: bytes, *, params: bytes | None) -> bytes:
+        return await self._access.call(target, action, args, params=params)
+
+    async def enqueue(
+        self, target: Target, queue: str, request: QueueSendRequest, *, params: bytes | None
+    ) -> QueueSendResponse:
+        return await self._access.enqueue(target, queue, request, params=params)
+
+    async def connect(self, target: Target, *, params: bytes | None) -> Link:
+        return await self._access.connect(target, params=params)
+
+    async def aclose(self) -> None:
+        """Nothing: the world owns its hosts."""
