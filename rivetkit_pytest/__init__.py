@@ -1,21 +1,23 @@
 """The pytest plugin of RivetKit: the fixture ``rivet``, found by pytest once rivetkit is installed.
 
-A package of its own, which imports nothing of RivetKit before a test uses it: pytest loads it for every run of
-everybody who has RivetKit installed.
+A package of its own, which imports nothing of RivetKit before a test uses it: pytest loads it in every run
+of everybody who has RivetKit installed.
 """
 
 from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import AsyncGenerator, Callable, Generator
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 if TYPE_CHECKING:
     from rivetkit import Registry
     from rivetkit.testing import RivetTest
+
+T = TypeVar("T")
 
 _SEED = pytest.StashKey["int | None"]()
 _HIDDEN: Any = getattr(pytest, "HIDDEN_PARAM", "asyncio")
@@ -30,16 +32,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--rivet-host",
-        choices=("memory", "engine"),
+        metavar="memory|engine|URL",
         default="memory",
-        help="where actors run: in memory on virtual time, or on a real Rivet Engine",
+        help="where actors run: in memory on virtual time, or on a Rivet Engine: a new one, or that of a URL",
     )
     group.addoption(
         "--rivet-max-wait",
         metavar="SECONDS",
         type=float,
         default=10.0,
-        help="on an engine, where time is real: the longest clock.advance(); tests with longer ones are skipped",
+        help="the longest clock.advance() on an engine, where time is real; longer ones skip their test",
     )
 
 
@@ -116,6 +118,21 @@ def rivet_registry(request: pytest.FixtureRequest) -> Registry:
     return Registry(*marker.args, engine="embedded")
 
 
+@pytest.fixture(scope="session")
+def rivet_host(pytestconfig: pytest.Config) -> Iterator[str]:
+    """Where actors run, as ``RivetTest`` takes it; the engine of a session is started by its first test."""
+    host = _option(pytestconfig, "--rivet-host", str)
+    if host != "engine":
+        yield host
+        return
+    from anyio.from_thread import start_blocking_portal
+
+    from rivetkit.testing import running_engine
+
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(running_engine()) as endpoint:
+        yield endpoint
+
+
 @pytest.fixture
 def rivet(request: pytest.FixtureRequest) -> RivetTest:
     """Actors for one test, on virtual time; see ``rivetkit.testing.RivetTest``."""
@@ -128,29 +145,31 @@ def rivet(request: pytest.FixtureRequest) -> RivetTest:
 
 @pytest.fixture
 async def _rivet_on_anyio(
-    request: pytest.FixtureRequest, rivet_registry: Registry
+    pytestconfig: pytest.Config, rivet_registry: Registry, rivet_host: str
 ) -> AsyncGenerator[RivetTest]:
-    async with rivet_test(request.config, rivet_registry) as rivet:
+    async with rivet_test(pytestconfig, rivet_registry, rivet_host) as rivet:
         yield rivet
 
 
-def rivet_test(config: pytest.Config, registry: Registry) -> RivetTest:
+def rivet_test(config: pytest.Config, registry: Registry, host: str) -> RivetTest:
     """A ``RivetTest`` as the command line wants it."""
     from rivetkit.testing import RivetTest
 
-    return RivetTest(
-        registry,
-        seed=config.stash[_SEED],
-        host=config.getoption("--rivet-host"),
-        max_wait=config.getoption("--rivet-max-wait"),
-    )
+    max_wait = _option(config, "--rivet-max-wait", float)
+    return RivetTest(registry, seed=config.stash[_SEED], host=host, max_wait=max_wait)
+
+
+def _option(config: pytest.Config, name: str, kind: type[T]) -> T:
+    value: object = config.getoption(name)
+    assert isinstance(value, kind)
+    return value
 
 
 def _seed(given: str | None) -> int | None:
     if given is None:
         return None
     if given == "random":
-        return random.randrange(2**32)
+        return random.randrange(2**32)  # noqa: S311 - it is no secret
     try:
         return int(given)
     except ValueError:

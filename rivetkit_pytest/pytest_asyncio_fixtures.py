@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rivetkit.testing import RivetTest
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture  # pyright: ignore[reportUnknownMemberType, reportUntypedFunctionDecorator]  # as above
 async def _rivet_on_pytest_asyncio(
-    request: pytest.FixtureRequest, rivet_registry: Registry
+    pytestconfig: pytest.Config, rivet_registry: Registry, rivet_host: str
 ) -> AsyncGenerator[RivetTest]:
-    async with rivet_test(request.config, rivet_registry) as rivet:
+    async with rivet_test(pytestconfig, rivet_registry, rivet_host) as rivet:
         yield rivet

@@ -6,8 +6,9 @@ The fixture, its options and its marker are in ``rivetkit_pytest``, which pytest
 from __future__ import annotations
 
 from rivetkit.testing._clock import RivetClock
-from rivetkit.testing._rivet import HostName, RivetTest
+from rivetkit.testing._engine import running_engine
+from rivetkit.testing._rivet import RivetTest
 from rivetkit.testing._world import NotOnThisHost
 from rivetkit_core.testing.loop import Stuck
 
-__all__ = ["HostName", "NotOnThisHost", "RivetClock", "RivetTest", "Stuck"]
+__all__ = ["NotOnThisHost", "RivetClock", "RivetTest", "Stuck", "running_engine"]

@@ -62,7 +62,9 @@ class MemoryWorld:
             guarded=False,
         )
 
-    async def stop(self) -> int:
+    async def stop(self, *, for_good: bool = False) -> int:
+        if for_good:
+            self._control.begin_end()
         host, self._host = self._host, None
         return 0 if host is None else await host.close()
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from rivetkit._actor import Actor
 from rivetkit._registry import Registry
 from rivetkit.client import ActorHandle, Client
 from rivetkit.testing._clock import RivetClock
+from rivetkit.testing._engine import EngineWorld
 from rivetkit.testing._memory import MemoryWorld
-from rivetkit.testing._world import CurrentAccess, World
+from rivetkit.testing._world import CurrentAccess, NotOnThisHost, World
 from rivetkit_core.errors import error
-
-HostName = Literal["memory", "engine"]
+from rivetkit_core.host.port import ByKey
 
 
 class RivetTest:
@@ -34,7 +34,8 @@ class RivetTest:
         seed: Shuffles what is ready to run at the same time, reproducibly, and makes ids; without one, first
             come is first served.
         start: The time it is in the beginning, with a time zone; a fixed moment unless given.
-        host: ``engine`` runs the same test on a real Rivet Engine, in real time.
+        host: ``memory``, or ``engine`` to run the same test on a real Rivet Engine, in real time: one that is
+            started for the test, or the one of an URL given here.
         max_wait: Seconds that ``clock.advance`` may really wait on an engine.
 
     Attributes:
@@ -49,19 +50,18 @@ class RivetTest:
         *actors: Registry | type[Actor],
         seed: int | None = None,
         start: datetime | None = None,
-        host: HostName = "memory",
+        host: str = "memory",
         max_wait: float = 10.0,
     ) -> None:
         self._registry = _registry_of(actors)
         if start is not None and start.tzinfo is None:
             raise ValueError("start needs a time zone: datetime(..., tzinfo=UTC)")
         self.seed = seed
-        self.host: HostName = host
+        self.host = host
         self._world = _world(host, seed, start, max_wait)
         self.clock = RivetClock(self._world)
-        self.client = Client(
-            transport=CurrentAccess(self._world), clock=self._world.clock, entropy=self._world.entropy
-        )
+        self._access = CurrentAccess(self._world)
+        self.client = Client(transport=self._access, clock=self._world.clock, entropy=self._world.entropy)
         self._served = contextlib.ExitStack()
 
     async def __aenter__(self) -> Self:
@@ -81,7 +81,7 @@ class RivetTest:
     ) -> None:
         try:
             await self.client.aclose()
-            await self._stop()
+            await self._stop(for_good=True)
         finally:
             await self._world.leave()
 
@@ -91,7 +91,7 @@ class RivetTest:
         Raises:
             ActorNotFound: There is none.
         """
-        await self._world.sleep(await handle.resolve())
+        await self._world.sleep(await self._find(handle))
 
     async def crash(self, handle: ActorHandle[Any], /) -> None:
         """Let an actor lose its process: no hook runs and nothing is saved; what was durable is all there is.
@@ -101,7 +101,7 @@ class RivetTest:
         Raises:
             ActorNotFound: There is none.
         """
-        await self._world.crash(await handle.resolve())
+        await self._world.crash(await self._find(handle))
 
     async def generation(self, handle: ActorHandle[Any], /) -> int:
         """Which life of an actor this is, or was if it sleeps; the first is 1.
@@ -109,7 +109,7 @@ class RivetTest:
         Raises:
             ActorNotFound: There is none.
         """
-        return await self._world.generation(await handle.resolve())
+        return await self._world.generation(await self._find(handle))
 
     async def is_awake(self, handle: ActorHandle[Any], /) -> bool:
         """Whether an actor runs, starts or is going to sleep. Asking does not wake it.
@@ -117,17 +117,27 @@ class RivetTest:
         Raises:
             ActorNotFound: There is none.
         """
-        return await self._world.is_awake(await handle.resolve())
+        return await self._world.is_awake(await self._find(handle))
 
     async def restart(self, *actors: Registry | type[Actor]) -> None:
-        """End the process in an orderly way, and start it again; with others in place of its actors, if given.
+        """End the process in an orderly way and start it again, with new code for its actors if given.
 
         Everything is saved before. Connections end, and clients come back.
         """
-        await self._stop()
-        if actors:
-            self._registry = _registry_of(actors)
-        await self._start()
+        registry = _registry_of(actors) if actors else self._registry
+        self._access.hold()
+        try:
+            await self._stop()
+            self._registry = registry
+            await self._start()
+        finally:
+            self._access.release()
+
+    async def _find(self, handle: ActorHandle[Any]) -> str:
+        target = handle.target
+        if isinstance(target, ByKey):
+            target = replace(target, create=False)
+        return await self._access.resolve(target)
 
     async def _start(self) -> None:
         hosting = await self._world.start(self._registry.factories)
@@ -137,9 +147,9 @@ class RivetTest:
             await self._world.stop()
             raise
 
-    async def _stop(self) -> None:
+    async def _stop(self, *, for_good: bool = False) -> None:
         self._served.close()
-        unsaved = await self._world.stop()
+        unsaved = await self._world.stop(for_good=for_good)
         if unsaved:
             raise error("storage.unavailable", f"{unsaved} actors could not save their state; see the log")
 
@@ -153,6 +163,11 @@ def _registry_of(actors: tuple[Registry | type[Actor], ...]) -> Registry:
     return Registry(*classes, engine="embedded")
 
 
-def _world(host: HostName, seed: int | None, start: datetime | None, max_wait: float) -> World:
-    del max_wait
-    return MemoryWorld(seed=seed, start=None if start is None else start.timestamp())
+def _world(host: str, seed: int | None, start: datetime | None, max_wait: float) -> World:
+    if host == "memory":
+        return MemoryWorld(seed=seed, start=None if start is None else start.timestamp())
+    if host != "engine" and not host.startswith(("http://", "https://")):
+        raise ValueError(f'host is {host!r}; it is "memory", "engine" or the URL of an engine')
+    if start is not None:
+        raise NotOnThisHost("time is real on an engine: a test cannot choose when it begins")
+    return EngineWorld(None if host == "engine" else host, max_wait=max_wait)

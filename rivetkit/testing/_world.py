@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -47,8 +48,8 @@ class World(Protocol):
         """Open a host for these actors, over what earlier ones stored."""
         ...
 
-    async def stop(self) -> int:
-        """Close it; returns how many actors could not save."""
+    async def stop(self, *, for_good: bool = False) -> int:
+        """Close it; returns how many actors could not save. ``for_good``: what they stored is not needed."""
         ...
 
     async def advance(self, seconds: float) -> None:
@@ -69,32 +70,42 @@ class World(Protocol):
 
 
 class CurrentAccess:
-    """Leads to the host that runs now, so that handles survive a restart."""
+    """Leads to the host that runs now, so that handles survive a restart; during one, callers wait."""
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._open = asyncio.Event()
+        self._open.set()
 
-    @property
-    def _access(self) -> ActorAccess:
-        self._world.note_progress()
-        return self._world.access
+    def hold(self) -> None:
+        """Let callers wait until ``release``."""
+        self._open.clear()
+
+    def release(self) -> None:
+        self._open.set()
 
     async def resolve(self, target: Target) -> str:
-        return await self._access.resolve(target)
+        return await (await self._now()).resolve(target)
 
     async def create(self, name: str, key: ActorKey, *, input: bytes | None, region: str | None) -> str:
-        return await self._access.create(name, key, input=input, region=region)
+        return await (await self._now()).create(name, key, input=input, region=region)
 
     async def call(self, target: Target, action: str, args: bytes, *, params: bytes | None) -> bytes:
-        return await self._access.call(target, action, args, params=params)
+        return await (await self._now()).call(target, action, args, params=params)
 
     async def enqueue(
         self, target: Target, queue: str, request: QueueSendRequest, *, params: bytes | None
     ) -> QueueSendResponse:
-        return await self._access.enqueue(target, queue, request, params=params)
+        return await (await self._now()).enqueue(target, queue, request, params=params)
 
     async def connect(self, target: Target, *, params: bytes | None) -> Link:
-        return await self._access.connect(target, params=params)
+        return await (await self._now()).connect(target, params=params)
 
     async def aclose(self) -> None:
         """Nothing: the world owns its hosts."""
+
+    async def _now(self) -> ActorAccess:
+        await self._open.wait()
+        access = self._world.access
+        self._world.note_progress()
+        return access

@@ -20,7 +20,7 @@ _EPOCH_SECONDS = 1_767_225_600  # 2026-01-01T00:00:00Z
 _MAX_ROUNDS = 100_000
 _BLIND_ROUNDS = 100
 MAX_TIMERS = 1_000_000
-"""Timers that may fire during one advance."""
+"""Deadlines there may be during one advance."""
 
 
 async def settle() -> None:
@@ -167,7 +167,7 @@ class FakeClock:
 
         Raises:
             ValueError: The amount is negative.
-            RuntimeError: Some task never waits, or a million timers fired on the way.
+            RuntimeError: Some task never waits, or there are a million deadlines on the way.
         """
         amount = round((seconds + 60 * minutes + 3600 * hours + 86400 * days) * _NANOSECONDS)
         if amount < 0:
@@ -185,13 +185,15 @@ class FakeClock:
             await self._settle()
 
     def fire_next(self, *, until: int | None = None) -> bool:
-        """Move to the next deadline and fire its timer; False if there is none (up to ``until``)."""
+        """Move to the next deadline and fire its timers; False if there is none (up to ``until``)."""
         timer = self._next_timer()
         if timer is None or (until is not None and timer.deadline > until):
             return False
-        heapq.heappop(self._timers)
         self._elapsed = timer.deadline
-        timer.fire()
+        while timer is not None and timer.deadline == self._elapsed:
+            heapq.heappop(self._timers)
+            timer.fire()
+            timer = self._next_timer()
         return True
 
     def pending(self) -> list[float]:
@@ -208,6 +210,6 @@ class FakeClock:
 def _too_busy(passed: int, amount: int) -> str:
     seconds, wanted = passed / _NANOSECONDS, amount / _NANOSECONDS
     return (
-        f"{MAX_TIMERS} timers fired and only {seconds:g} of {wanted:g} s have passed: "
+        f"timers fired {MAX_TIMERS} times and only {seconds:g} of {wanted:g} s have passed: "
         "something sets very short timers again and again"
     )

@@ -14,7 +14,7 @@ import asyncio
 import contextvars
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self, cast
 
@@ -25,6 +25,7 @@ from rivetkit_core.testing.clock import FakeClock
 from rivetkit_core.testing.order import ShuffledQueue, task_of
 
 _MAX_ROUNDS = 100_000
+_LAST_ROUNDS = 1_000
 _MAX_JUMPS = 100_000
 _MOMENT = 0.02
 """Seconds that sockets and foreign threads are given before time goes on."""
@@ -35,8 +36,6 @@ _PATCHED = ("_ready", "_selector", "time", "call_later", "call_at", "run_in_exec
 
 class _Selector(Protocol):
     def select(self, timeout: float | None = None) -> list[object]: ...
-
-    def get_map(self) -> dict[object, object] | None: ...
 
 
 class Stuck(RuntimeError):
@@ -70,8 +69,10 @@ class LoopControl:
         self.clock = FakeClock(settle=settle) if start is None else FakeClock(start, settle=settle)
         self._seed = seed
         self._jumps = 0
+        self._rounds = 0
+        self._settling = False
+        self._ending = False
         self._in_executor = 0
-        self._waits_for_threads = False
         self._real: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
@@ -82,6 +83,8 @@ class LoopControl:
                 f"virtual time needs a loop of asyncio's own, and this is a {type(self._loop).__name__}; "
                 'with anyio, let the fixture anyio_backend return "asyncio"'
             )
+        if isinstance(getattr(self._loop, "_selector"), _IdleSelector):  # noqa: B009 - a private name
+            raise Stuck("this event loop is on virtual time already: there can be one RivetTest at a time")
         self._owner = self._caller = asyncio.current_task()
         self._pool = current_default_thread_limiter()
         self._own = self._baseline()
@@ -115,28 +118,44 @@ class LoopControl:
         """
         if asyncio.get_running_loop() is not self._loop:
             raise Stuck("the test runs in another event loop than the fixture that made its RivetTest")
-        self._jumps = 0
+        self._jumps = self._rounds = 0
         self._caller = asyncio.current_task()
 
     async def settle(self) -> None:
-        """Run whatever is ready, and what that makes ready, until all tasks wait and no thread works for them.
+        """Run what is ready, and what that makes ready, until all tasks wait and no thread works for them.
 
         Raises:
             Stuck: Some task never waits.
         """
         self.note_progress()
-        rounds = 0
-        while True:
-            await asyncio.sleep(0)
-            if self._threads_work():
-                self._waits_for_threads = True
-            elif not self._loop._ready:
-                self._waits_for_threads = False
-                return
-            else:
-                rounds += 1
-                if rounds > _MAX_ROUNDS:
-                    raise Stuck(f"something is always ready to run and never waits: {self._ready_names()}")
+        self._settling = True
+        try:
+            while self._loop._ready or self._threads_work():
+                await asyncio.sleep(0)
+                if self._rounds > _MAX_ROUNDS:
+                    raise Stuck(self._never_waits())
+        finally:
+            self._settling = False
+
+    def begin_end(self) -> None:
+        """From now on nobody judges: time passes also while something is ready, so that all things end."""
+        self._ending = True
+
+    def busy(self, select: Callable[[float | None], list[object]]) -> list[object]:
+        """Something is ready: look at the outside without waiting for it.
+
+        Raises:
+            Stuck: That has been so for too long.
+        """
+        if self._settling and len(self._loop._ready) == 1 and self._threads_work():
+            return select(_THREAD_POLL)
+        self._rounds += 1
+        if self._ending and self._rounds > _LAST_ROUNDS:
+            self._rounds = 0
+            self.clock.fire_next()
+        elif self._rounds > 2 * _MAX_ROUNDS:
+            self._fail(self._never_waits())
+        return select(0)
 
     def idle(self, select: Callable[[float | None], list[object]], timeout: float | None) -> list[object]:
         """Nothing is ready: wait for the outside, or let time go on.
@@ -144,6 +163,7 @@ class LoopControl:
         Raises:
             Stuck: Nothing could ever happen, or only time passes.
         """
+        self._rounds = 0
         if events := select(0):
             return events
         if self._threads_work():
@@ -156,8 +176,8 @@ class LoopControl:
             return events
         if self._jumps >= _MAX_JUMPS:
             self._fail(
-                f"the test waits, and what it waits for did not happen while {_MAX_JUMPS} timers fired; it is "
-                f"{self.clock.monotonic():g} s later than in the beginning"
+                f"the test waits, and what it waits for did not happen while {_MAX_JUMPS} timers fired: "
+                f"it is {self.clock.monotonic():g} s later than in the beginning"
             )
         elif self.clock.fire_next():
             self._jumps += 1
@@ -167,14 +187,9 @@ class LoopControl:
             self._fail("the test waits for what cannot happen: nothing is ready, and no timer is set")
         return []
 
-    @property
-    def pause(self) -> float:
-        """Seconds the loop may rest although something is ready: the one that waits for threads."""
-        return _THREAD_POLL if self._waits_for_threads and len(self._loop._ready) == 1 else 0.0
-
     def _fail(self, reason: str) -> None:
         """Raise where the test waits; if that cannot be found, out of the loop."""
-        self._jumps = 0
+        self._jumps = self._rounds = 0
         for task in (self._owner, self._caller):
             waits_for = _deepest(task)
             if waits_for is not None:
@@ -183,18 +198,21 @@ class LoopControl:
         raise Stuck(reason)
 
     def _baseline(self) -> tuple[int, int]:
-        """How many sockets and threads there are that may wake us; pools that are counted do not count here."""
+        """How many sockets and threads may wake us; pools whose work is counted do not count."""
         real: _Selector = self._real.get("_selector") or self._loop._selector
         threads = [thread for thread in threading.enumerate() if not thread.name.startswith(_POOLS)]
-        return len(real.get_map() or ()), len(threads)
+        sockets: Callable[[], Mapping[object, object] | None] = getattr(real, "get_map", dict)
+        return len(sockets() or ()), len(threads)
 
     def _threads_work(self) -> bool:
         return self._in_executor > 0 or self._pool.borrowed_tokens > 0
 
-    def _ready_names(self) -> str:
+    def _never_waits(self) -> str:
         tasks = [task for handle in self._loop._ready if (task := task_of(handle)) is not None]
         names = [f"{task.get_name()} in {task.get_coro()!r}" for task in tasks]
-        return ", ".join(names[:5]) or "callbacks of the loop"
+        return "something is always ready and never waits: " + (
+            ", ".join(names[:5]) or "callbacks of the loop"
+        )
 
     def _call_later(
         self,
@@ -236,7 +254,7 @@ class _IdleSelector:
 
     def select(self, timeout: float | None = None) -> list[object]:
         if timeout is not None and timeout <= 0:
-            return self._real.select(self._control.pause)
+            return self._control.busy(self._real.select)
         return self._control.idle(self._real.select, timeout)
 
     def __getattr__(self, name: str) -> object:

@@ -219,6 +219,10 @@ class EngineHost:
             if (hosted.actor_id, hosted.generation) == (actor_id, generation):
                 await asyncio.wait([task])
 
+    def hosted(self, actor_id: str) -> HostedActor | None:
+        """The generation of an actor that is here, be it starting or stopping."""
+        return self._current.get(actor_id)
+
     async def _part_with_actors(self) -> None:
         if await self._environment.has_company():
             log.info("handing %d actors over to the others of the pool", len(self._tasks))
