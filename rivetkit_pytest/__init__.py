@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "rivet(*actors): the actor classes, or the registry, that the fixture rivet runs"
+        "markers", "rivet(actors=[...]): the actor classes that the fixture rivet runs in this test"
     )
     config.stash[_SEED] = _seed(config.getoption("--rivet-seed"))
     if config.pluginmanager.has_plugin("asyncio"):
@@ -103,19 +103,17 @@ def pytest_runtest_makereport(
 
 @pytest.fixture
 def rivet_registry(request: pytest.FixtureRequest) -> Registry:
-    """The actors of the test: override this fixture, or mark tests with ``@pytest.mark.rivet(MyActor)``."""
+    """The actors of the test: override this fixture, or mark tests with ``@pytest.mark.rivet(actors=[MyActor])``."""
     from rivetkit import Registry
 
     marker = request.node.get_closest_marker("rivet")
-    if marker is None or not marker.args:
+    if marker is None or not marker.kwargs.get("actors"):
         pytest.fail(
             "which actors? Return your registry from a fixture named rivet_registry, or name the classes: "
-            "@pytest.mark.rivet(MyActor)",
+            "@pytest.mark.rivet(actors=[MyActor])",
             pytrace=False,
         )
-    if isinstance(marker.args[0], Registry):
-        return marker.args[0]
-    return Registry(*marker.args, engine="embedded")
+    return Registry(*marker.kwargs["actors"], engine="embedded")
 
 
 @pytest.fixture(scope="session")
