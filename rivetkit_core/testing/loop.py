@@ -201,8 +201,9 @@ class LoopControl:
         """How many sockets and threads may wake us; pools whose work is counted do not count."""
         real: _Selector = self._real.get("_selector") or self._loop._selector
         threads = [thread for thread in threading.enumerate() if not thread.name.startswith(_POOLS)]
-        sockets: Callable[[], Mapping[object, object] | None] = getattr(real, "get_map", dict)
-        return len(sockets() or ()), len(threads)
+        sockets: Callable[[], Mapping[object, object] | None] = getattr(real, "get_map", lambda: None)
+        known = sockets()
+        return 0 if known is None else len(known), len(threads)
 
     def _threads_work(self) -> bool:
         return self._in_executor > 0 or self._pool.borrowed_tokens > 0
