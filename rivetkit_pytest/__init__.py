@@ -103,7 +103,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture
 def rivet_registry(request: pytest.FixtureRequest) -> Registry:
-    """The actors of the test: override this fixture, or mark tests with ``@pytest.mark.rivet(actors=[MyActor])``."""
+    """The actors of the test: override it, or mark tests with ``@pytest.mark.rivet(actors=[MyActor])``."""
     from rivetkit import Registry
 
     marker = request.node.get_closest_marker("rivet")

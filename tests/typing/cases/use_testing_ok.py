@@ -26,7 +26,7 @@ async def test_with_the_fixture(rivet: RivetTest) -> None:
     await rivet.restart()
     await rivet.restart(Registry(Shop))
     await rivet.restart(Shop, OtherShop)
-    assert_type(await shop.send_and_wait(Shop.orders, Order(id="1")), Receipt | None)
+    assert_type(await shop.send_and_wait(Shop.orders, Order(id="1")), Receipt)
 
 
 async def test_without(registry: Registry) -> None:
