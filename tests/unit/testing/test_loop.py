@@ -175,3 +175,29 @@ async def test_only_tasks_change_places() -> None:
     handles = [asyncio.Handle(list, (), loop) for _ in range(50)]
     queue = ShuffledQueue(handles, seed=1)
     assert [queue.popleft() for _ in handles] == handles
+
+
+async def test_threads_that_were_there_before_get_a_moment_too() -> None:
+    happened, loop = asyncio.Event(), asyncio.get_running_loop()
+    stop = threading.Event()
+
+    def happen() -> None:
+        stop.wait()
+        loop.call_soon_threadsafe(happened.set)
+
+    thread = threading.Thread(target=happen)
+    thread.start()
+    with LoopControl():
+        stop.set()
+        await happened.wait()
+    thread.join()
+
+
+async def test_other_peoples_threads_do_not_keep_a_lost_test_waiting() -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    with LoopControl(), pytest.raises(Stuck, match="cannot happen"):
+        await asyncio.Event().wait()
+    stop.set()
+    thread.join()
