@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import pytest_asyncio  # pyright: ignore[reportMissingImports]  # not everybody has it
 
 from rivetkit_pytest import rivet_test
 
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from rivetkit import Registry
     from rivetkit.testing import RivetTest
 
+_pytest_asyncio: Any = import_module("pytest_asyncio")  # whether the type checker finds it is up to the user
 
-@pytest_asyncio.fixture  # pyright: ignore[reportUnknownMemberType, reportUntypedFunctionDecorator]  # as above
+
+@_pytest_asyncio.fixture
 async def _rivet_on_pytest_asyncio(
     pytestconfig: pytest.Config, rivet_registry: Registry, rivet_host: str
 ) -> AsyncGenerator[RivetTest]:
