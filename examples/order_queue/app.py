@@ -49,8 +49,8 @@ class Shop(Actor):
             try:
                 async with job:  # whatever raises in here gives the order back, to be tried again
                     await self.handle(job)
-            except ConnectionError as failure:
-                self.ctx.log.warning("order %s, attempt %d: %s", job.body.id, job.attempt, failure)
+            except Exception:  # the bank is away: the shop goes on with the next order
+                self.ctx.log.exception("order message %d failed, attempt %d", job.id, job.attempt)
 
     async def handle(self, job: Job[Order, Receipt]) -> None:
         books, order = self.state, job.body
