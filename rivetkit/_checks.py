@@ -52,12 +52,14 @@ HOOK_ARGUMENTS = {
     "on_before_connect": 1,
     "on_connect": 1,
     "on_disconnect": 1,
+    "on_before_subscribe": 1,
+    "can_subscribe": 1,
     "can_publish": 1,
     "on_before_action_response": 3,
 }
 RESERVED = frozenset({"ctx", "state", "vars", "conn", *HOOK_ARGUMENTS})
 _DECLARATIONS = (Action, ActionGroup, Event, Queue, Initial, Resource)
-_LIKENESS = 0.75
+_LIKENESS = {"on_": 0.75, "create_": 0.75, "can_": 0.85}
 _LOOSE: tuple[object, ...] = (object, Any, Conn, Conn[Any, Any])
 
 
@@ -151,15 +153,16 @@ def _check_hook(cls: type[Actor], member: Member) -> None:
 
 
 def _check_near_miss(cls: type[Actor], name: str) -> None:
-    if not name.startswith(("on_", "create_")):
+    prefix = next((prefix for prefix in _LIKENESS if name.startswith(prefix)), None)
+    if prefix is None:
         return
     if name == "create_state":
         raise InvalidActor(f"{cls.__name__}.create_state would never run: decorate it with @create_state")
-    near = difflib.get_close_matches(name, HOOK_ARGUMENTS, n=1, cutoff=_LIKENESS)
+    near = difflib.get_close_matches(name, HOOK_ARGUMENTS, n=1, cutoff=_LIKENESS[prefix])
     if near:
         raise InvalidActor(
             f"{cls.__name__}.{name} is not a hook, so it would never run: did you mean {near[0]}? If it is a "
-            f"method of yours, give it a name that does not start with on_ or create_."
+            f"method of yours, give it a name that does not start with {prefix}."
         )
 
 

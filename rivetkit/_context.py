@@ -20,7 +20,9 @@ from rivetkit._kv import Kv
 from rivetkit._local_queue import ContextQueue
 from rivetkit._schedule import Schedule, ScheduledFire, fire_of
 from rivetkit._validation import decode
+from rivetkit._verdict import verdict
 from rivetkit_core.actor.abort import AbortSignal
+from rivetkit_core.actor.disconnecting import disconnect_all
 from rivetkit_core.errors import error
 
 if TYPE_CHECKING:
@@ -72,6 +74,19 @@ class Context:
         """The open connections, in the order they came."""
         attached = [core.attachment for core in self.__rivet_core__.connections.values()]
         return [cast("Conn[Any, Any]", conn) for conn in attached if isinstance(conn, Conn)]
+
+    async def disconnect_conns(
+        self, which: Callable[[Conn[Any, Any]], bool] | None = None, /, *, reason: str | None = None
+    ) -> int:
+        """Close the connections that ``which`` picks, or all of them; how many that were.
+
+        Every one is tried. ``which`` has to answer True or False, and is asked before anything is closed.
+
+        Raises:
+            RivetError: ``connection.disconnect_failed`` with ``count`` and ``details`` in its metadata.
+        """
+        picked = [conn for conn in self.conns if which is None or verdict(which(conn), "disconnect_conns")]
+        return await disconnect_all([conn.__rivet_core__ for conn in picked], reason)
 
     @cached_property
     def queue(self) -> ContextQueue:

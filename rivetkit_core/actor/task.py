@@ -104,6 +104,10 @@ class ActorTask:
         """The other side is gone: let ``on_disconnect`` run in the background. Idempotent."""
         self.connections.remove(conn)
 
+    async def subscribe(self, conn: Connection, event: str) -> None:
+        """See ``Subscribing.subscribe``."""
+        await self._parts.subscribing.subscribe(conn, event)
+
     async def run_action(self, name: str, args: bytes, conn: Connection) -> bytes:
         """See ``Dispatch.run_action``."""
         return await self._parts.dispatch.run_action(name, args, conn)
