@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rivetkit_core.actor.abort import Abort, AbortSignal
 from rivetkit_core.actor.awake import KeepAwake, background
 from rivetkit_core.actor.connections import Connections
+from rivetkit_core.actor.logs import ActorLog
 from rivetkit_core.actor.queue import ActorQueue
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock
@@ -50,7 +51,7 @@ class ActorIdentity:
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
         """A logger that carries the actor's name, key and id."""
         fields = {"actor_id": self.actor_id, "actor_name": self.name, "actor_key": list(self.key)}
-        return logging.LoggerAdapter(logging.getLogger("rivetkit.actor"), fields)
+        return ActorLog(logging.getLogger("rivetkit.actor"), fields)
 
 
 class ActorContext:
