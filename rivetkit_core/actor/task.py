@@ -63,7 +63,7 @@ class ActorTask:
             await self._end_at_once()
             if isinstance(failure, asyncio.CancelledError):
                 raise
-            seen = self._parts.gate.explain_start(failure)
+            seen = self._parts.gate.explain_start(failure, self._parts.startup.stage)
             if seen is failure:
                 raise
             raise seen from failure
