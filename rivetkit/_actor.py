@@ -53,6 +53,8 @@ class ActorOptions(TypedDict, total=False):
     on_sleep_timeout: float
     wait_until_timeout: float
     run_stop_timeout: float
+    connection_liveness_timeout: float
+    connection_liveness_interval: float
     run_error_policy: RunErrorPolicy
     max_queue_size: int
     max_queue_message_size: int

@@ -34,7 +34,7 @@ from rivetkit._members import (
 from rivetkit._queue import Queue
 from rivetkit._resource import Resource
 from rivetkit._signature import hints_of, nested_types, signature_of
-from rivetkit._state import Initial
+from rivetkit._state import Initial, StateSlot
 from rivetkit._stub import Stub
 from rivetkit._validation import UNSET, resolve
 from rivetkit_core.config import Durability
@@ -81,6 +81,8 @@ def check(cls: type[Actor]) -> None:
     _check_queues(cls)
     _check_groups(cls)
     _check_initials(cls)
+    if cls.create_vars is not Actor.create_vars:
+        _check_one_maker(cls, "vars", "create_vars")
     if raw_annotation(cls, "conn") is None:
         _check_untyped_connections(cls)
 
@@ -303,12 +305,26 @@ def _check_initials(cls: type[Actor]) -> None:
     if not declared:
         return
     where = declared[0].where
+    _check_one_maker(cls, "state", declared[0].function.__name__)
     if raw_annotation(cls, "state") is None:
         raise InvalidActor(
             f"{where} makes a state, but {cls.__name__} does not say which: write `state: ...` with the type "
             f"it returns, at the top of the class"
         )
     signature_of(declared[0].function)
+
+
+def _check_one_maker(cls: type[Actor], attribute: str, maker: str) -> None:
+    """A default beside the method that makes a value, or below it, would be ignored without a word."""
+    for base in authored_bases(cls):
+        default = vars(base).get(attribute, UNSET)
+        if default is not UNSET and not (isinstance(default, StateSlot) and default.default is UNSET):
+            raise InvalidActor(
+                f"{base.__name__}.{attribute} has a default, and {maker} of {cls.__name__} makes it as well: "
+                f"keep one of them"
+            )
+        if maker in vars(base):
+            return
 
 
 def _check_untyped_connections(cls: type[Actor]) -> None:
