@@ -13,6 +13,7 @@ from rivetkit._compiler import compile_actor
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.errors import error
 from tests.contract.access_actors import Hall
+from tests.contract.life_actors import Keeper
 from tests.contract.queue_actors import Worker
 from tests.contract.storage_actors import STORAGE_CLASSES
 
@@ -356,6 +357,7 @@ CLASSES: Sequence[type[Actor]] = (
     Worker,
     Planner,
     Hall,
+    Keeper,
     *STORAGE_CLASSES,
 )
 
