@@ -32,7 +32,6 @@ from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
 
 _CANCELLED_WORK_LIMIT = 5.0
-_LONG = 1.0
 
 
 class Shutdown:
@@ -72,14 +71,11 @@ class Shutdown:
     async def drain(self, kind: StopKind) -> None:
         """Run the hook and let everything finish; at the deadline, cancel it. Never raises."""
         hook = self._work.spawn(WorkKind.HOOK, self._hook(kind))
-        long = self._clock.call_later(_LONG, lambda: self._say_what_is_left(kind))
         try:
             async with self._clock.timeout(self._config.effective_sleep_grace_period()):
                 await self._finish_work(kind)
         except TimeoutError:
             await self._cut_short(kind, hook)
-        finally:
-            long.cancel()
 
     async def finalize(self, kind: StopKind) -> None:
         """Stop what is left, leave the resources and save.
@@ -131,31 +127,19 @@ class Shutdown:
         return self._work.idle and not (self._connections or self._prevented() or runs_on)
 
     async def _cut_short(self, kind: StopKind, hook: asyncio.Task[None]) -> None:
-        left = self._left()
+        left = {work.label: count for work, count in self._work.counts().items()}
         own_budget = self._config.on_destroy_timeout if kind is StopKind.DESTROY else None
         cancelled = self._work.cancel_all(at_deadline=True, sparing=[] if own_budget is None else [hook])
         self._log.warning(
             "shutdown grace period is over, cancelled %d tasks",
             cancelled,
-            extra=left,
+            extra={"work": left, "run": self._run.active, "connections": len(self._connections)},
         )
         self._run.cancel()
         if own_budget is not None:
             await self._ended(hook, own_budget)
         await self._join()
         self.close_connections(kind)
-
-    def _say_what_is_left(self, kind: StopKind) -> None:
-        self._log.warning(
-            "the actor's end (%s) takes longer than expected, more than %g s",
-            kind.value,
-            _LONG,
-            extra=self._left(),
-        )
-
-    def _left(self) -> dict[str, object]:
-        work = {kind.label: count for kind, count in self._work.counts().items()}
-        return {"work": work, "run": self._run.active, "connections": len(self._connections)}
 
     async def _hook(self, kind: StopKind) -> None:
         config, instance = self._config, self._instance()

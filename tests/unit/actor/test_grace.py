@@ -225,29 +225,17 @@ async def test_nothing_is_taken_while_the_end_is_written(kind: StopKind, code: s
     await end
 
 
-async def test_a_long_end_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_is_cut_short_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     world = World(Script(actions={"slow": never}))
     task = await world.started()
     running = asyncio.create_task(failure_of(call(task, "slow")))
     await settle()
     end = stopping(task, StopKind.SLEEP)
-    await world.clock.advance(0.9)
-    assert "longer than expected" not in caplog.text
-    await world.clock.advance(10)
-    assert caplog.text.count("longer than expected") == 1
-    record = next(record for record in caplog.records if "longer than" in record.message)
+    await world.clock.advance(15)
+    await asyncio.gather(running, end)
+    record = next(record for record in caplog.records if "grace period is over" in record.message)
     assert vars(record)["actor_id"] == World.ACTOR_ID
     assert vars(record)["work"] == {"action": 1}
-    await world.clock.advance(5)
-    await asyncio.gather(running, end)
-
-
-async def test_a_short_end_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    world = World(Script())
-    task = await world.started()
-    await task.stop(StopKind.SLEEP)
-    await world.clock.advance(10)
-    assert "longer than expected" not in caplog.text
 
 
 async def test_the_state_of_a_connection_can_be_read_when_it_is_gone() -> None:
