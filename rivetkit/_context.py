@@ -203,6 +203,14 @@ class Context:
         """The actor's private SQLite database, made at the first statement."""
         return Database(self.__rivet_core__.database)
 
+    def request_save(self, *, max_wait: float | None = None) -> None:
+        """Have the state stored soon: within ``max_wait`` seconds, or as ``state_save_interval`` says.
+
+        Only needed after a change that no hook or action made, or when the next regular save is too far away.
+        Never waits, never raises: a failure is logged and tried again.
+        """
+        self.__rivet_core__.request_save(max_wait=max_wait)
+
     async def save_state(self) -> None:
         """Store the state now; on return it is durable.
 

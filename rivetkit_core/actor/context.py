@@ -148,9 +148,9 @@ class ActorContext:
         """Send an event to every connection subscribed to it. ``args`` is a CBOR array."""
         self.connections.broadcast(event, args)
 
-    def request_save(self, *, immediate: bool = False) -> None:
-        """Ask for a save; never waits, never raises."""
-        self._saver.request(immediate=immediate)
+    def request_save(self, *, immediate: bool = False, max_wait: float | None = None) -> None:
+        """Ask for a save, within ``max_wait`` seconds if that is sooner; never waits, never raises."""
+        self._saver.request(immediate=immediate, max_wait=max_wait)
 
     async def save_state(self) -> None:
         """Save now; durable on return. Cancelling stops the waiting, not the save.
