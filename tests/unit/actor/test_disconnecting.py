@@ -26,6 +26,8 @@ class BrokenSink:
     def close(self, code: int, reason: str) -> None:
         raise self.failure
 
+    def release(self) -> None: ...
+
 
 class CountingSink(RecordingSink):
     """Keeps every attempt to close it."""
