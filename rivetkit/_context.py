@@ -85,7 +85,9 @@ class Context:
         Raises:
             RivetError: ``connection.disconnect_failed`` with ``count`` and ``details`` in its metadata.
         """
-        picked = [conn for conn in self.conns if which is None or verdict(which(conn), "disconnect_conns")]
+        picked = [
+            conn for conn in self.conns if which is None or verdict(which(conn), "what picks connections")
+        ]
         return await disconnect_all([conn.__rivet_core__ for conn in picked], reason)
 
     @cached_property

@@ -198,12 +198,13 @@ async def test_without_a_choice_everybody_goes(registry: Registry) -> None:
 
 
 async def test_a_choice_that_is_neither_yes_nor_no_disconnects_nobody(
-    registry: Registry, hall: ActorHandle[Hall]
+    registry: Registry, hall: ActorHandle[Hall], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with enter(registry, "ada") as ada:
         before = ada.connection_id
         with pytest.raises(RivetError):
             await hall.call(Hall.clear_vaguely)
+        assert "what picks connections has to return True or False, not str" in caplog.text
         await ada.call(Hall.tell, "still here")
         assert ada.connection_id == before
 
