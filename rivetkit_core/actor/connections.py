@@ -22,6 +22,7 @@ from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import Entropy, new_uuid
 from rivetkit_core.errors import RivetError, error
+from rivetkit_core.metrics.recorder import Recorder
 from rivetkit_core.wire.cbor import NULL
 from rivetkit_core.wire.messages import Event
 
@@ -115,6 +116,7 @@ class Connections(Mapping[str, Connection]):
         outbox: Outbox,
         touched: Callable[[], None],
         emptied: Callable[[], None],
+        metrics: Recorder,
     ) -> None:
         self._instance = instance
         self._config = config
@@ -124,6 +126,7 @@ class Connections(Mapping[str, Connection]):
         self.outbox = outbox
         self._touched = touched
         self._emptied = emptied
+        self._admitted = metrics.counter("connections_total")
         self._open: dict[str, Connection] = {}
         self._subscribers: dict[str, dict[str, Connection]] = {}
 
@@ -158,6 +161,7 @@ class Connections(Mapping[str, Connection]):
             self._touched()
         if not conn.is_open:
             raise error("actor.aborted", "The connection was closed while it was being set up")
+        self._admitted.value += 1
         return conn
 
     def remove(self, conn: Connection) -> None:

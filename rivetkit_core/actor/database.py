@@ -58,6 +58,11 @@ class Database:
         self._current: Transaction | None = None
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return self._waiting
+
     async def execute(self, sql: str, params: SqlParams = ()) -> SqlResult:
         """Run one statement, which commits by itself."""
         parsed = parse(sql)

@@ -18,8 +18,11 @@ from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.outbox import Durability
 from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.errors import RivetError, StorageError, error, find, is_public, masked, rebuild
+from rivetkit_core.metrics.recorder import Recorder
 
 T = TypeVar("T")
+
+_COMMANDS = {"connect": "connect", "dispatch_queue_send": "queue_send"}
 
 
 class Gate:
@@ -33,6 +36,7 @@ class Gate:
         work: WorkRegistry,
         log: logging.LoggerAdapter[logging.Logger],
         refusal: Callable[[], str | None],
+        metrics: Recorder,
         expose_errors: bool,
     ) -> None:
         self._identity = identity
@@ -40,8 +44,14 @@ class Gate:
         self._work = work
         self._log = log
         self._refusal = refusal
+        self._metrics = metrics
         self._expose_errors = expose_errors
         self._accepted = 0
+
+    @property
+    def accepted(self) -> int:
+        """How much was accepted and has no answer yet."""
+        return self._accepted
 
     def accept(self, operation: str) -> Accepted:
         """Run what is inside as accepted work of the current task.
@@ -104,6 +114,7 @@ class Gate:
         if refusal is not None:
             raise self.stamped(error(refusal))
         if self._accepted >= self._capacity:
+            self._metrics.count("dispatch_inbox_overload_total", _COMMANDS.get(operation, "action"))
             full = error(
                 "actor.overloaded", channel="dispatch_inbox", capacity=self._capacity, operation=operation
             )

@@ -8,7 +8,7 @@ Invariants
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rivetkit_core.actor.access import GatedAccess
 from rivetkit_core.actor.alarm import Alarm
@@ -18,8 +18,10 @@ from rivetkit_core.actor.database import Database
 from rivetkit_core.actor.dispatch import Dispatch
 from rivetkit_core.actor.factory import ActorFactory, ActorInstance
 from rivetkit_core.actor.gate import Gate
+from rivetkit_core.actor.inspector_token import InspectorOptions, InspectorToken
 from rivetkit_core.actor.kv import KeyValues
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle
+from rivetkit_core.actor.metered_database import MeteredDatabase
 from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.queue import ActorQueue
@@ -30,10 +32,13 @@ from rivetkit_core.actor.schedule import Schedule
 from rivetkit_core.actor.shutdown import Shutdown
 from rivetkit_core.actor.sleep import Sleep
 from rivetkit_core.actor.startup import Startup
-from rivetkit_core.actor.work import WorkRegistry
+from rivetkit_core.actor.work import AWAKE, BACKGROUND, TIMED, WorkRegistry
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.host.port import ActorAccess, ActorDatabase, ActorHost, ActorStorage
+from rivetkit_core.metrics.process import ProcessMetrics
+from rivetkit_core.metrics.recorder import Recorder
+from rivetkit_core.metrics.series import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class ActorPorts:
     Args:
         database: None where the host has no databases for actors.
         expose_errors: Clients see the messages of internal errors.
+        metrics: Where the generation's numbers are added up; None if nobody asks for those of the process.
     """
 
     storage: ActorStorage
@@ -52,6 +58,8 @@ class ActorPorts:
     host: ActorHost
     database: ActorDatabase | None = None
     expose_errors: bool = False
+    metrics: ProcessMetrics | None = None
+    inspector: InspectorOptions = field(default_factory=InspectorOptions)
 
 
 class ActorParts:
@@ -76,8 +84,10 @@ class ActorParts:
         self._config = config = factory.config
         self._clock = clock = ports.clock
         self._observer: StateObserver | None = None
-        self.work = WorkRegistry()
+        self.metrics = Recorder(clock, identity.actor_id, identity.name)
+        self.work = WorkRegistry(self.metrics)
         self.saver = self._make_saver()
+        self.token = InspectorToken(ports.inspector, entropy=ports.entropy, saver=self.saver)
         self.outbox = Outbox(self.saver, strict=config.durability == "strict")
         self.connections = self._make_connections()
         self.run = self._make_run()
@@ -88,7 +98,8 @@ class ActorParts:
         self.schedule = self._make_schedule()
         self.queue = self._make_queue()
         self.kv = KeyValues(ports.storage, saver=self.saver, gated=self._gated, clock=clock, log=identity.log)
-        self.database = Database(ports.database, clock=clock, log=identity.log)
+        self._metered = None if ports.database is None else MeteredDatabase(ports.database, self.metrics)
+        self.database = Database(self._metered, clock=clock, log=identity.log)
         self.resources = Resources(clock, timeout=config.create_vars_timeout)
         self.context = self._make_context()
         self.context.abort_signal.add_callback(self.queue.abort)
@@ -97,6 +108,7 @@ class ActorParts:
         self.dispatch = self._make_dispatch()
         self.instance: ActorInstance = factory.create(self.context)
         self._observe()
+        self.metrics.read = self._gauges
 
     def touched(self) -> None:
         """User code ran, so state may have changed; whether it did is found out when it matters."""
@@ -105,6 +117,25 @@ class ActorParts:
         self.saver.request()
         if self._observer is not None:
             self._observer.look()
+
+    def _gauges(self) -> dict[Key, float]:
+        """What holds now, for whoever reads the metrics (4.8, 13.1)."""
+        counts, waits = self.work.counts(), self.work.queue_waits
+        values: dict[Key, float] = {
+            ("active_connections",): len(self.connections),
+            ("queue_depth",): self.queue.depth,
+            ("shutdown_tasks_active",): sum(counts.get(kind, 0) for kind in BACKGROUND),
+            ("user_tasks_active", "queue_wait"): waits,
+            ("sqlite_worker_queue_depth",): self.database.waiting,
+            ("sqlite_workers_active",): self._metered is not None and self._metered.in_use,
+        }
+        for kind in AWAKE:
+            values["keep_awake_active", kind.label] = counts.get(kind, 0)
+        for kind in TIMED:
+            values["user_tasks_active", kind.label] = counts.get(kind, 0)
+        for inbox, depth in (("lifecycle", 0), ("dispatch", self.gate.accepted), ("lifecycle_event", 0)):
+            values["inbox_depth", inbox] = values[f"{inbox}_inbox_depth",] = depth
+        return values
 
     # --- what parts ask of the whole ------------------------------------------------------------
 
@@ -148,6 +179,7 @@ class ActorParts:
             interval=self._config.state_save_interval,
             capture=self._capture,
             busy=lambda: self.work.active > 0 or (self.run.active and not self.work.queue_waits),
+            metrics=self.metrics,
         )
 
     def _make_connections(self) -> Connections:
@@ -160,6 +192,7 @@ class ActorParts:
             outbox=self.outbox,
             touched=self.touched,
             emptied=lambda: self.sleep.touch(),
+            metrics=self.metrics,
         )
 
     def _make_run(self) -> RunHandler:
@@ -191,6 +224,7 @@ class ActorParts:
             touched=self.touched,
             used=self.sleep.touch,
             alarm=self.alarm,
+            metrics=self.metrics,
         )
 
     def _make_gate(self) -> Gate:
@@ -200,6 +234,7 @@ class ActorParts:
             work=self.work,
             log=self._identity.log,
             refusal=self._refusal,
+            metrics=self.metrics,
             expose_errors=self._ports.expose_errors,
         )
 
@@ -249,6 +284,8 @@ class ActorParts:
             resources=self.resources,
             capture=self._capture,
             made=self._reset_observer,
+            metrics=self.metrics,
+            token=self.token,
         )
 
     def _make_dispatch(self) -> Dispatch:
@@ -262,6 +299,7 @@ class ActorParts:
             connections=self.connections,
             touched=self.touched,
             sleeping=lambda: self._lifecycle() is Lifecycle.SLEEP_GRACE,
+            metrics=self.metrics,
         )
 
     def _make_shutdown(self) -> Shutdown:
@@ -279,4 +317,5 @@ class ActorParts:
             prevented=lambda: self.sleep.prevented,
             instance=lambda: self.instance,
             log=self.context.log,
+            metrics=self.metrics,
         )

@@ -23,6 +23,7 @@ from rivetkit_core.actor.queue_store import Names, QueueStore
 from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorStorage
+from rivetkit_core.metrics.recorder import Recorder
 from rivetkit_core.wire.persisted import QueueMessage
 
 
@@ -46,16 +47,24 @@ class ActorQueue:
         touched: Callable[[], None],
         used: Callable[[], None],
         alarm: Alarm,
+        metrics: Recorder,
     ) -> None:
         self._queue_wait = queue_wait
         self._clock = clock
         self._max_size = factory.config.max_queue_size
         self._touched = touched
         self._used = used
+        self._sent = metrics.counter("queue_messages_sent_total")
+        self._received = metrics.counter("queue_messages_received_total")
         self._aborted_at: int | None = None
         self._delays = any(spec.opted_in for spec in factory.queues.values())
         self._store = QueueStore(storage, clock, factory.config, factory.queues, delayed=alarm.changed)
         alarm.follow(self._next_alarm)
+
+    @property
+    def depth(self) -> int:
+        """How many messages are stored, as far as this generation has looked."""
+        return self._store.known_size
 
     # --- sending --------------------------------------------------------------------------------
 
@@ -75,7 +84,9 @@ class ActorQueue:
             StorageError: It was not stored, as far as storage can tell.
         """
         self._used()
-        return await self._store.enqueue(name, body, delay=delay, key=key, wait=False)
+        sent = await self._store.enqueue(name, body, delay=delay, key=key, wait=False)
+        self._sent.value += not sent.duplicate
+        return sent
 
     async def enqueue_and_wait(
         self, name: str, body: bytes, *, key: str | None = None, timeout: float | None = None
@@ -95,6 +106,7 @@ class ActorQueue:
         """
         self._used()
         sent = await self._store.enqueue(name, body, delay=None, key=key, wait=True)
+        self._sent.value += not sent.duplicate
         if sent.reply is None:
             return None  # a duplicate of a message that was completed
         bound = self._clock.timeout(timeout)
@@ -159,7 +171,9 @@ class ActorQueue:
     ) -> list[ReceivedMessage]:
         """Up to ``count`` messages that are there already. See ``next_batch``."""
         self._touched()
-        return await self._store.take(names, max(1, count), completable)
+        found = await self._store.take(names, max(1, count), completable)
+        self._received.value += len(found)
+        return found
 
     async def wait_for_names(
         self, names: Names, *, timeout: float | None = None, completable: Completable = False

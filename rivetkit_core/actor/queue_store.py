@@ -107,6 +107,11 @@ class QueueStore:
             await self._open()
             return list((await self._records.load(self._records.heads)).items())
 
+    @property
+    def known_size(self) -> int:
+        """``size`` as far as it is known without reading storage."""
+        return self._records.size
+
     async def size(self) -> int:
         """How many messages are stored."""
         async with self._lock:

@@ -26,6 +26,7 @@ from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, Timer
 from rivetkit_core.errors import RivetError, StorageError, error
 from rivetkit_core.host.port import ActorStorage
+from rivetkit_core.metrics.recorder import Recorder
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, encode_actor
 
 log = logging.getLogger("rivetkit.actor")
@@ -49,6 +50,7 @@ class Saver:
         interval: float,
         capture: Callable[[], bytes],
         busy: Callable[[], bool],
+        metrics: Recorder,
     ) -> None:
         self._storage = storage
         self._clock = clock
@@ -56,6 +58,7 @@ class Saver:
         self._interval = interval
         self._capture = capture
         self._busy = busy
+        self._metrics = metrics
         self._record = ActorRecord(input=None, has_initialized=False, state=b"")
         self._requested = 0
         self._completed = 0
@@ -81,6 +84,9 @@ class Saver:
     def adopt(self, record: ActorRecord) -> None:
         """Start from a record that storage already holds."""
         self._record = record
+        self._metrics.count("state_mutation_total", "internal_replace")
+        if record.input is not None and not record.has_initialized:
+            self._metrics.count("state_mutation_total", "input_set")
 
     async def write(self, record: ActorRecord) -> None:
         """Store input, state and initialization now; for startup, before anything else can save.
@@ -250,6 +256,8 @@ class Saver:
             elif not batch.is_empty:
                 await self._storage.apply(batch.puts, tuple(batch.deletes))
             self._record = record
+            if batch.changes_events:
+                self._metrics.count("state_mutation_total", "scheduled_events_update")
             batch.stored()
 
     def _postpone(self, batch: Batch) -> None:
@@ -262,17 +270,26 @@ class Saver:
 
     async def _store(self, record: ActorRecord) -> None:
         puts, deletes = self.pending.take()
+        began = self._clock.monotonic()
         try:
             await self._storage.apply(
                 {**self._puts, **puts, ACTOR_KEY: encode_actor(record)}, (*self._deletes, *deletes)
             )
         except BaseException:
             self.pending.failed()
+            self._saved("error", began)
             raise
+        self._saved("success", began)
         self.pending.stored()
         self._puts, self._deletes = {}, {}
+        if record.has_initialized and not self._record.has_initialized:
+            self._metrics.count("state_mutation_total", "has_initialized")
         self._record = record
         self._last_save_at = self._clock.monotonic()
+
+    def _saved(self, outcome: str, began: float) -> None:
+        took = self._clock.monotonic() - began
+        self._metrics.observe("state_save_duration_seconds", outcome, seconds=took)
 
     def _retry_later(self, failure: StorageError) -> None:
         self._failures += 1

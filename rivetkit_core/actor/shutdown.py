@@ -30,6 +30,7 @@ from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
+from rivetkit_core.metrics.recorder import Recorder
 
 _CANCELLED_WORK_LIMIT = 5.0
 
@@ -53,6 +54,7 @@ class Shutdown:
         prevented: Callable[[], bool],
         instance: Callable[[], ActorInstance],
         log: logging.LoggerAdapter[logging.Logger],
+        metrics: Recorder,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -67,6 +69,7 @@ class Shutdown:
         self._prevented = prevented
         self._instance = instance
         self._log = log
+        self._metrics = metrics
 
     async def drain(self, kind: StopKind) -> None:
         """Run the hook and let everything finish; at the deadline, cancel it. Never raises."""
@@ -127,6 +130,7 @@ class Shutdown:
         return self._work.idle and not (self._connections or self._prevented() or runs_on)
 
     async def _cut_short(self, kind: StopKind, hook: asyncio.Task[None]) -> None:
+        self._metrics.count("shutdown_timeout_total", kind.value)
         left = {work.label: count for work, count in self._work.counts().items()}
         own_budget = self._config.on_destroy_timeout if kind is StopKind.DESTROY else None
         cancelled = self._work.cancel_all(at_deadline=True, sparing=[] if own_budget is None else [hook])
@@ -161,6 +165,7 @@ class Shutdown:
     async def _cancel_rest(self) -> None:
         self._work.cancel_all()
         if not await self._join():
+            self._metrics.count("direct_subsystem_shutdown_warning_total", "work", "cancel")
             self._log.error("work ignored its cancellation and was left behind")
 
     async def _join(self) -> bool:

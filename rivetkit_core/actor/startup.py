@@ -9,18 +9,23 @@ Invariants
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from rivetkit_core.actor.budget import bounded
 from rivetkit_core.actor.factory import ActorInstance
+from rivetkit_core.actor.inspector_token import INSPECTOR_TOKEN_KEY, InspectorToken
 from rivetkit_core.actor.resources import Resources
 from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.schedule import SCHEDULE_KEYS, Schedule
 from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.host.port import ActorStorage
+from rivetkit_core.metrics.recorder import Recorder
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
+
+START_KEYS = (ACTOR_KEY, INSPECTOR_TOKEN_KEY, *SCHEDULE_KEYS)
+"""What every start reads, at once."""
 
 
 class Startup:
@@ -42,6 +47,8 @@ class Startup:
         resources: Resources,
         capture: Callable[[], bytes],
         made: Callable[[], None],
+        metrics: Recorder,
+        token: InspectorToken,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -51,6 +58,8 @@ class Startup:
         self._resources = resources
         self._capture = capture
         self._made = made
+        self._metrics = metrics
+        self._token = token
 
     async def load(self, input: bytes | None) -> ActorRecord:
         """The actor's record, or that of an actor that was never started.
@@ -58,8 +67,9 @@ class Startup:
         Raises:
             StorageError: Storage cannot be read.
         """
-        found = await self._storage.load([ACTOR_KEY, *SCHEDULE_KEYS])  # a start costs one read
+        found = await self._storage.load(START_KEYS)
         self._schedule.adopt(found)
+        self._token.adopt(found)
         stored = found.get(ACTOR_KEY)
         if stored is None:
             return ActorRecord(input=input, has_initialized=False, state=b"")
@@ -71,14 +81,15 @@ class Startup:
         Raises:
             Exception: What a hook raised, or ``actor.callback_timed_out``.
         """
-        config, clock, is_new = self._config, self._clock, not record.has_initialized
-        await bounded(clock, "on_migrate", config.on_migrate_timeout, instance.on_migrate(is_new))
+        config, is_new = self._config, not record.has_initialized
+        await self._hook("on_migrate", config.on_migrate_timeout, instance.on_migrate(is_new))
+        self._token.ensure()
         if is_new:
             await self._create(instance, record)
         else:
             await self._restore(instance, record)
-        await bounded(clock, "create_vars", config.create_vars_timeout, instance.create_vars())
-        await bounded(clock, "on_wake", config.on_wake_timeout, instance.on_wake())
+        await self._hook("create_vars", config.create_vars_timeout, instance.create_vars())
+        await self._hook("on_wake", config.on_wake_timeout, instance.on_wake())
 
     async def _create(self, instance: ActorInstance, record: ActorRecord) -> None:
         if instance.has_state:
@@ -101,4 +112,9 @@ class Startup:
 
     async def _create_state(self, instance: ActorInstance, record: ActorRecord) -> None:
         made = instance.create_state(record.input)
-        await bounded(self._clock, "create_state", self._config.create_state_timeout, made)
+        await self._hook("create_state", self._config.create_state_timeout, made)
+
+    async def _hook(self, name: str, timeout: float, hook: Awaitable[None]) -> None:
+        began = self._clock.monotonic()
+        await bounded(self._clock, name, timeout, hook)
+        self._metrics.hook(name, self._clock.monotonic() - began)

@@ -35,6 +35,7 @@ class ActorTask:
         self.identity = identity
         self.lifecycle = Lifecycle.LOADING
         self._clock = ports.clock
+        self._totals = ports.metrics
         self._parts = parts = ActorParts(factory, identity, ports, lifecycle=lambda: self.lifecycle)
         self.context = parts.context
         self.work = parts.work
@@ -42,6 +43,8 @@ class ActorTask:
         self.connections = parts.connections
         self.sleep = parts.sleep
         self.schedule = parts.schedule
+        self.metrics = parts.metrics
+        self.inspector_token = parts.token
         self._late_until = 0.0
 
     # --- start ----------------------------------------------------------------------------------
@@ -57,8 +60,12 @@ class ActorTask:
             RivetError: ``actor.start_failed``, or the public error a startup hook raised.
         """
         token = starting.set(self.identity.actor_id)
+        if self._totals is not None:
+            self._totals.enter(self.metrics)
         try:
-            await self._start(input, stored)
+            with self.metrics.phase("total"):
+                await self._start(input, stored)
+            self.metrics.start_succeeded()
         except BaseException as failure:
             await self._end_at_once()
             if isinstance(failure, asyncio.CancelledError):
@@ -71,12 +78,21 @@ class ActorTask:
             starting.reset(token)
 
     async def _start(self, input: bytes | None, stored: ActorRecord | None) -> None:
-        record = stored if stored is not None else await self._parts.startup.load(input)
+        phase = self.metrics.phase
+        with phase("load_persisted"):
+            record = stored if stored is not None else await self._parts.startup.load(input)
+        self.metrics.is_new = not record.has_initialized
         self._parts.saver.adopt(record)
         self.context.input = record.input
-        if record.has_initialized:
-            await self._take_up(record)
-        await self._parts.startup.run(self._parts.instance, record)
+        with phase("core_init"):
+            if record.has_initialized:
+                await self._take_up(record)
+        with phase("runtime_preamble"):
+            await self._parts.startup.run(self._parts.instance, record)
+        with phase("post_ready"):
+            await self._begin(record)
+
+    async def _begin(self, record: ActorRecord) -> None:
         self.lifecycle = Lifecycle.STARTED
         self.context.started = True
         if self._parts.instance.runs:
@@ -143,10 +159,13 @@ class ActorTask:
         self.sleep.end()
         self.schedule.suspend()
         self.context.abort()
+        began = self._clock.monotonic()
         await self._parts.shutdown.drain(kind)
+        self.metrics.observe("shutdown_wait_seconds", kind.value, seconds=self._clock.monotonic() - began)
         self.lifecycle = Lifecycle.DESTROYING if destroying else Lifecycle.SLEEP_FINALIZE
         try:
-            await self._parts.shutdown.finalize(kind)
+            with self.metrics.task("destroy_request" if destroying else "sleep_finalize"):
+                await self._parts.shutdown.finalize(kind)
         finally:
             await self._close_storage()
             self.lifecycle = Lifecycle.TERMINATED
@@ -172,3 +191,5 @@ class ActorTask:
     async def _close_storage(self) -> None:
         self._parts.kv.close()
         await self._parts.database.close()
+        if self._totals is not None:
+            self._totals.leave(self.metrics)

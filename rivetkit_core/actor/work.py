@@ -17,6 +17,7 @@ from contextvars import Context
 from typing import TypeVar
 
 from rivetkit_core.errors import RivetError, error
+from rivetkit_core.metrics.recorder import Recorder
 
 T = TypeVar("T")
 
@@ -46,6 +47,13 @@ class WorkKind(enum.Enum):
         self.ends_at_deadline = ends_at_deadline
 
 
+TIMED = frozenset({WorkKind.DISCONNECT, WorkKind.WAIT_UNTIL, WorkKind.REGISTERED})
+"""Whose time is measured here; that of actions is where they are dispatched."""
+
+AWAKE = (WorkKind.KEEP_AWAKE, WorkKind.INTERNAL)
+BACKGROUND = (WorkKind.WAIT_UNTIL, WorkKind.REGISTERED)
+
+
 class WorkRegistry:
     """Owns the tasks of one generation. All methods run on the event loop's thread.
 
@@ -54,7 +62,8 @@ class WorkRegistry:
             for: the moments at which an actor may have become idle.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Recorder | None = None) -> None:
+        self._metrics = metrics
         self.on_quiet: Callable[[], None] = _nobody
         self._tasks: dict[asyncio.Task[None], WorkKind] = {}
         self._regions: dict[asyncio.Task[object], list[WorkKind]] = {}
@@ -106,6 +115,8 @@ class WorkRegistry:
         self._saves += kind is WorkKind.SAVE
         self._blocking += kind.blocks_sleep
         task.add_done_callback(self._finished)
+        if kind in TIMED and self._metrics is not None:
+            task.add_done_callback(self._metrics.stopwatch(kind.label))
         return task
 
     async def detached(
@@ -176,11 +187,14 @@ class WorkRegistry:
         """
         self._queue_waits += 1
         self.on_quiet()
+        waited = None if self._metrics is None else self._metrics.stopwatch("queue_wait")
         try:
             yield
         finally:
             self._queue_waits -= 1
             self.on_quiet()
+            if waited is not None:
+                waited()
 
     def was_cancelled(self, task: asyncio.Task[object]) -> bool:
         """Whether ``cancel_all`` cancelled this task, rather than its own caller."""

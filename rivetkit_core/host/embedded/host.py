@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.inspector_token import InspectorOptions
 from rivetkit_core.actor.parts import ActorPorts
 from rivetkit_core.actor.task import ActorTask, StopKind
 from rivetkit_core.clock import Clock, time_ms
@@ -26,6 +27,7 @@ from rivetkit_core.host.embedded.alarms import AlarmClock
 from rivetkit_core.host.embedded.resident import Resident
 from rivetkit_core.host.embedded.store_port import ActorRow, HostStore
 from rivetkit_core.host.port import ActorKey, ById, ByKey, Target
+from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.registry import ActorRegistry
 from rivetkit_core.wire import actor_key
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor, encode_actor
@@ -66,6 +68,8 @@ class EmbeddedHost:
         entropy: Entropy,
         namespace: str = "default",
         expose_errors: bool = False,
+        metrics: ProcessMetrics | None = None,
+        inspector: InspectorOptions | None = None,
     ) -> None:
         self.namespace = namespace
         self.clock = clock
@@ -74,6 +78,8 @@ class EmbeddedHost:
         self.registry = ActorRegistry(factories, clock)
         self.access = LocalAccess(self)
         self._expose_errors = expose_errors
+        self.metrics = metrics or ProcessMetrics()
+        self._inspector = inspector or InspectorOptions()
         self._placed: dict[tuple[str, ActorKey], str] = {}
         self._destroying: dict[str, asyncio.Task[None]] = {}
         self._alarms = AlarmClock(
@@ -312,6 +318,8 @@ class EmbeddedHost:
                 host=resident,
                 database=self.store.database(row.actor_id),
                 expose_errors=self._expose_errors,
+                metrics=self.metrics,
+                inspector=self._inspector,
             ),
         )
         resident.move_in(actor)

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.inspector_token import InspectorOptions
 from rivetkit_core.actor.lifecycle import Lifecycle, StopKind
 from rivetkit_core.actor.parts import ActorPorts
 from rivetkit_core.actor.task import ActorTask
@@ -31,6 +32,7 @@ from rivetkit_core.host.engine.kv import KvStorage
 from rivetkit_core.host.engine.sql import RemoteDatabase
 from rivetkit_core.host.engine.storage_requests import RequestScope
 from rivetkit_core.host.port import ActorAccess
+from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.wire import actor_key
 from rivetkit_core.wire.envoy.messages import (
     ActorEvent,
@@ -77,6 +79,12 @@ class Platform(Protocol):
 
     @property
     def expose_errors(self) -> bool: ...
+
+    @property
+    def metrics(self) -> ProcessMetrics: ...
+
+    @property
+    def inspector(self) -> InspectorOptions: ...
 
     def factory(self, name: str) -> ActorFactory:
         """The factory of an actor name.
@@ -239,6 +247,8 @@ class HostedActor:
                     host=self,
                     database=RemoteDatabase(self._scope),
                     expose_errors=platform.expose_errors,
+                    metrics=platform.metrics,
+                    inspector=platform.inspector,
                 ),
             )
         except RivetError:
