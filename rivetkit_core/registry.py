@@ -81,7 +81,7 @@ class ActorRegistry:
         if actor is not None:
             return actor
         if starting.get() == actor_id:
-            log.warning("actor %s calls itself from a startup hook", actor_id)
+            log.warning("actor %s calls itself from a startup hook", actor_id, extra={"actor_id": actor_id})
             raise error("actor.not_ready")
         self._enter_waiting(actor_id)
         bound = self._clock.timeout(_READY_TIMEOUT)
@@ -155,7 +155,9 @@ class ActorRegistry:
             await actor.stop(kind)
         except Exception:
             self._unsaved += 1
-            log.exception("actor %s stopped without saving its last changes", actor_id)
+            log.exception(
+                "actor %s stopped without saving its last changes", actor_id, extra=actor.context.log.fields
+            )
         finally:
             if self._running.get(actor_id) is actor:
                 del self._running[actor_id]

@@ -152,7 +152,10 @@ class Dispatch:
             output = await self._shown(self._budgeted(name, args, conn, spec))
             failed = False
         finally:
-            meter.ended(began, failed=failed)
+            took = meter.ended(began, failed=failed)
+            if self._context.log.verbose:
+                fields = {"operation": name, "outcome": "error" if failed else "ok"}
+                self._context.log.debug("action ended", extra={**fields, "elapsed_us": round(took * 1e6)})
             self._touched()
         await self._outbox.settled()
         return output

@@ -82,25 +82,26 @@ class ActorParts:
         self._ports = ports
         self._lifecycle = lifecycle
         self._config = config = factory.config
+        self._log = log = identity.log
         self._clock = clock = ports.clock
         self._observer: StateObserver | None = None
         self.metrics = Recorder(clock, identity.actor_id, identity.name)
-        self.work = WorkRegistry(self.metrics)
+        self.work = WorkRegistry(self.metrics, log)
         self.saver = self._make_saver()
         self.token = InspectorToken(ports.inspector, entropy=ports.entropy, saver=self.saver)
-        self.outbox = Outbox(self.saver, strict=config.durability == "strict")
+        self.outbox = Outbox(self.saver, strict=config.durability == "strict", log=log)
         self.connections = self._make_connections()
         self.run = self._make_run()
         self.sleep = self._make_sleep()
         self.work.on_quiet = self.sleep.touch
-        self.alarm = Alarm(storage=ports.storage, set_alarm=ports.host.set_alarm, log=identity.log)
+        self.alarm = Alarm(storage=ports.storage, set_alarm=ports.host.set_alarm, log=log)
         self.gate = self._make_gate()
         self.schedule = self._make_schedule()
         self.queue = self._make_queue()
-        self.kv = KeyValues(ports.storage, saver=self.saver, gated=self._gated, clock=clock, log=identity.log)
+        self.kv = KeyValues(ports.storage, saver=self.saver, gated=self._gated, clock=clock, log=log)
         self._metered = None if ports.database is None else MeteredDatabase(ports.database, self.metrics)
-        self.database = Database(self._metered, clock=clock, log=identity.log)
-        self.resources = Resources(clock, timeout=config.create_vars_timeout)
+        self.database = Database(self._metered, clock=clock, log=log)
+        self.resources = Resources(clock, timeout=config.create_vars_timeout, log=log)
         self.context = self._make_context()
         self.context.abort_signal.add_callback(self.queue.abort)
         self.startup = self._make_startup()
@@ -150,7 +151,7 @@ class ActorParts:
         return self.instance.encode_state() if self.instance.has_state else b""
 
     def _run_failed(self, failure: Exception) -> None:
-        self._identity.log.error("run failed", exc_info=failure)
+        self._log.error("run failed", exc_info=failure)
         if self._config.run_error_policy == "crash" and not self.context.aborted:
             self._ports.host.report_crash(f"run failed: {failure}")
 
@@ -202,6 +203,7 @@ class ActorParts:
             aborted=lambda: self.context.aborted,
             failed=self._run_failed,
             ended=self._run_ended,
+            log=self._log,
         )
 
     def _make_sleep(self) -> Sleep:
@@ -225,6 +227,7 @@ class ActorParts:
             used=self.sleep.touch,
             alarm=self.alarm,
             metrics=self.metrics,
+            log=self._log,
         )
 
     def _make_gate(self) -> Gate:
@@ -232,7 +235,7 @@ class ActorParts:
             identity=self._identity,
             capacity=self._config.dispatch_inbox_capacity,
             work=self.work,
-            log=self._identity.log,
+            log=self._log,
             refusal=self._refusal,
             metrics=self.metrics,
             expose_errors=self._ports.expose_errors,
@@ -249,7 +252,7 @@ class ActorParts:
             alarm=self.alarm,
             gate=self.gate,
             run=lambda name, args: self.dispatch.run_scheduled(name, args),
-            log=self._identity.log,
+            log=self._log,
         )
 
     def _make_context(self) -> ActorContext:

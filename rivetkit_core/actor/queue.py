@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 
 from rivetkit_core.actor.alarm import Alarm
 from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
 from rivetkit_core.actor.queue_message import ReceivedMessage, SentMessage
 from rivetkit_core.actor.queue_store import Completable as Completable
 from rivetkit_core.actor.queue_store import Names, QueueStore
@@ -48,6 +49,7 @@ class ActorQueue:
         used: Callable[[], None],
         alarm: Alarm,
         metrics: Recorder,
+        log: ActorLog = NO_ACTOR,
     ) -> None:
         self._queue_wait = queue_wait
         self._clock = clock
@@ -58,7 +60,9 @@ class ActorQueue:
         self._received = metrics.counter("queue_messages_received_total")
         self._aborted_at: int | None = None
         self._delays = any(spec.opted_in for spec in factory.queues.values())
-        self._store = QueueStore(storage, clock, factory.config, factory.queues, delayed=alarm.changed)
+        self._store = QueueStore(
+            storage, clock, factory.config, factory.queues, delayed=alarm.changed, log=log
+        )
         alarm.follow(self._next_alarm)
 
     @property

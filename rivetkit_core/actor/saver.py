@@ -15,7 +15,6 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,8 +27,6 @@ from rivetkit_core.errors import RivetError, StorageError, error
 from rivetkit_core.host.port import ActorStorage
 from rivetkit_core.metrics.recorder import Recorder
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, encode_actor
-
-log = logging.getLogger("rivetkit.actor")
 
 _FIRST_RETRY = 0.1
 
@@ -221,7 +218,7 @@ class Saver:
                     self._retry_later(failure)
                     return
                 except Exception as failure:
-                    log.exception("state could not be encoded; storage keeps the previous one")
+                    self._work.log.exception("state could not be encoded; storage keeps the previous one")
                     self._fail_waiters(failure)
                     return
                 self._failures = 0
@@ -280,6 +277,15 @@ class Saver:
             self._saved("error", began)
             raise
         self._saved("success", began)
+        log = self._work.log
+        if log.verbose:
+            fields = {
+                "delta_count": 1 + len(puts) + len(deletes),
+                "serialized_bytes": len(record.state),
+                "save_request_revision": self._requested,
+                "elapsed_us": round((self._clock.monotonic() - began) * 1e6),
+            }
+            log.debug("state saved", extra=fields)
         self.pending.stored()
         self._puts, self._deletes = {}, {}
         if record.has_initialized and not self._record.has_initialized:
@@ -294,7 +300,12 @@ class Saver:
     def _retry_later(self, failure: StorageError) -> None:
         self._failures += 1
         delay = min(_FIRST_RETRY * 2 ** min(self._failures - 1, 10), max(self._interval, _FIRST_RETRY))
-        log.error("state could not be saved, trying again in %.1f s: %s", delay, failure)
+        self._work.log.error(
+            "state could not be saved, trying again in %.1f s: %s",
+            delay,
+            failure,
+            extra={"operation": "save", "attempt": self._failures},
+        )
         self._fail_waiters(failure)
         self._running = False
         self._schedule(delay, immediate=False)

@@ -59,6 +59,7 @@ class ActorTask:
         Raises:
             RivetError: ``actor.start_failed``, or the public error a startup hook raised.
         """
+        began = self._command("start")
         token = starting.set(self.identity.actor_id)
         if self._totals is not None:
             self._totals.enter(self.metrics)
@@ -66,7 +67,9 @@ class ActorTask:
             with self.metrics.phase("total"):
                 await self._start(input, stored)
             self.metrics.start_succeeded()
+            self._replied("start", began, "ok")
         except BaseException as failure:
+            self._replied("start", began, "error")
             await self._end_at_once()
             if isinstance(failure, asyncio.CancelledError):
                 raise
@@ -93,7 +96,7 @@ class ActorTask:
             await self._begin(record)
 
     async def _begin(self, record: ActorRecord) -> None:
-        self.lifecycle = Lifecycle.STARTED
+        self._move(Lifecycle.STARTED)
         self.context.started = True
         if self._parts.instance.runs:
             self._parts.run.start()
@@ -154,7 +157,8 @@ class ActorTask:
         """
         destroying = kind is StopKind.DESTROY
         self.context.destroy_requested = self.context.destroy_requested or destroying
-        self.lifecycle = Lifecycle.DESTROY_GRACE if destroying else Lifecycle.SLEEP_GRACE
+        commanded = self._command("stop", kind.value)
+        self._move(Lifecycle.DESTROY_GRACE if destroying else Lifecycle.SLEEP_GRACE)
         self._late_until = self._clock.monotonic() + self.factory.config.effective_sleep_grace_period() / 2
         self.sleep.end()
         self.schedule.suspend()
@@ -162,13 +166,16 @@ class ActorTask:
         began = self._clock.monotonic()
         await self._parts.shutdown.drain(kind)
         self.metrics.observe("shutdown_wait_seconds", kind.value, seconds=self._clock.monotonic() - began)
-        self.lifecycle = Lifecycle.DESTROYING if destroying else Lifecycle.SLEEP_FINALIZE
+        self._move(Lifecycle.DESTROYING if destroying else Lifecycle.SLEEP_FINALIZE)
+        outcome = "error"
         try:
             with self.metrics.task("destroy_request" if destroying else "sleep_finalize"):
                 await self._parts.shutdown.finalize(kind)
+            outcome = "ok"
         finally:
             await self._close_storage()
-            self.lifecycle = Lifecycle.TERMINATED
+            self._move(Lifecycle.TERMINATED)
+            self._replied("stop", commanded, outcome, kind.value)
 
     async def kill(self) -> None:
         """End without hooks and without saving: this generation has no right to either any more.
@@ -180,13 +187,29 @@ class ActorTask:
         self.outbox.discard()
 
     async def _end_at_once(self) -> None:
-        self.lifecycle = Lifecycle.TERMINATED
+        self._move(Lifecycle.TERMINATED)
         self.sleep.end()
         self.schedule.suspend()
         self._parts.alarm.close()
         self.context.abort()
         await self._parts.shutdown.end_at_once()
         await self._close_storage()
+
+    # --- what the log says ----------------------------------------------------------------------
+
+    def _move(self, to: Lifecycle) -> None:
+        old, self.lifecycle = self.lifecycle, to
+        fields = {"old": old.value, "new": to.value}
+        self.context.log.debug("lifecycle %s -> %s", old.value, to.value, extra=fields)
+
+    def _command(self, command: str, reason: str | None = None) -> float:
+        self.context.log.debug("lifecycle command received", extra={"command": command, "reason": reason})
+        return self._clock.monotonic()
+
+    def _replied(self, command: str, began: float, outcome: str, reason: str | None = None) -> None:
+        fields = {"command": command, "reason": reason, "outcome": outcome}
+        took = round((self._clock.monotonic() - began) * 1000, 3)
+        self.context.log.debug("lifecycle command replied", extra={**fields, "elapsed_ms": took})
 
     async def _close_storage(self) -> None:
         self._parts.kv.close()

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import Context
 from typing import TypeVar
 
+from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.metrics.recorder import Recorder
 
 T = TypeVar("T")
-
-log = logging.getLogger("rivetkit.actor")
 
 
 class WorkKind(enum.Enum):
@@ -62,7 +60,8 @@ class WorkRegistry:
             for: the moments at which an actor may have become idle.
     """
 
-    def __init__(self, metrics: Recorder | None = None) -> None:
+    def __init__(self, metrics: Recorder | None = None, log: ActorLog = NO_ACTOR) -> None:
+        self.log = log
         self._metrics = metrics
         self.on_quiet: Callable[[], None] = _nobody
         self._tasks: dict[asyncio.Task[None], WorkKind] = {}
@@ -241,7 +240,7 @@ class WorkRegistry:
         self._cancelled.discard(task)
         self._left(kind)
         if not task.cancelled() and (failure := task.exception()) is not None:
-            log.error("%s failed", kind.label, exc_info=failure)
+            self.log.error("%s failed", kind.label, exc_info=failure, extra={"kind": kind.label})
 
     def _left(self, kind: WorkKind) -> None:
         self._changed.set()

@@ -90,7 +90,7 @@ async def serve_http(actor: ActorTask, request: HttpRequest) -> HttpResponse:
     """Answer one request; every failure becomes an answer."""
     codec = Codec(request_encoding(request.headers))
     try:
-        with actor.metrics.request():
+        with actor.metrics.task("http"):
             return await _route(actor, request, codec)
     except RivetError as failure:
         if failure.actor is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rivetkit_core.metrics.names import Kind
@@ -52,8 +52,8 @@ def cumulated(histogram: Histogram) -> Iterator[tuple[str, float]]:
 def _lines(family: Family) -> Iterator[str]:
     yield f"# HELP {family.name} {_escaped(family.help, quotes=False)}"
     yield f"# TYPE {family.name} {family.kind}"
-    for values, value in sorted(family.samples.items(), key=_by_labels):
-        labels = dict(zip(family.labels, values, strict=True))
+    for values in sorted(family.samples):
+        value, labels = family.samples[values], dict(zip(family.labels, values, strict=True))
         if isinstance(value, Histogram):
             yield from _histogram_lines(family.name, labels, value)
         else:
@@ -67,10 +67,6 @@ def _histogram_lines(name: str, labels: Mapping[str, str], value: Histogram) -> 
         yield f"{name}_bucket{_braces({**labels, 'le': bound})} {number(count)}"
     yield f"{name}_sum{_braces(labels)} {number(value.total)}"
     yield f"{name}_count{_braces(labels)} {number(count)}"
-
-
-def _by_labels(sample: tuple[Sequence[str], Value]) -> Sequence[str]:
-    return sample[0]
 
 
 def _braces(labels: Mapping[str, str]) -> str:

@@ -35,14 +35,15 @@ class ActionMeter:
         self.active += 1
         return self._clock.monotonic()
 
-    def ended(self, began: float, *, failed: bool) -> None:
-        """That call is over."""
+    def ended(self, began: float, *, failed: bool) -> float:
+        """That call is over; returns the seconds it took."""
         took = self._clock.monotonic() - began
         self.active -= 1
         self._duration.observe(took)
         self._task.observe(took)
         if failed:
             self._errors.value += 1
+        return took
 
 
 class Recorder:
@@ -141,15 +142,6 @@ class Recorder:
             self._active[kind] -= 1
             self.observe("user_task_duration_seconds", kind, seconds=self.clock.monotonic() - began)
 
-    @contextmanager
-    def request(self) -> Generator[None]:
-        """An HTTP request, for the duration of a block."""
-        self._active["request"] = self._active.get("request", 0) + 1
-        try:
-            yield
-        finally:
-            self._active["request"] -= 1
-
     def series(self) -> dict[Key, Series]:
         """What was counted, as it is: not a copy of the numbers."""
         return self._series.copy()
@@ -157,10 +149,9 @@ class Recorder:
     def gauges(self) -> dict[Key, float]:
         """What holds now."""
         values = {**self._set, **self.read()}
-        values["http_requests_active",] = self._active.get("request", 0)
+        values["http_requests_active",] = self._active.get("http", 0)
         for kind, active in tuple(self._active.items()):
-            if kind != "request":
-                values["user_tasks_active", kind] = values.get(("user_tasks_active", kind), 0) + active
+            values["user_tasks_active", kind] = values.get(("user_tasks_active", kind), 0) + active
         for (_, scheduled), meter in tuple(self._actions.items()):
             key = ("user_tasks_active", "scheduled_action" if scheduled else "action")
             values[key] = values.get(key, 0) + meter.active

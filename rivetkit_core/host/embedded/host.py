@@ -288,7 +288,7 @@ class EmbeddedHost:
             await self._discard_stillborn(row)
             if isinstance(failure, RivetError):
                 raise
-            log.error("actor %s could not be made", row.actor_id, exc_info=failure)
+            log.error("actor %s could not be made", row.actor_id, exc_info=failure, extra=_about(row))
             raise error("actor.start_failed") from failure
         if row.key is not None:
             self._placed[row.name, row.key] = row.actor_id
@@ -344,7 +344,12 @@ class EmbeddedHost:
             if stored is None or not decode_actor(stored).has_initialized:
                 await self.store.mark_destroyed(row.actor_id, time_ms(self.clock))
         except RivetError as failure:  # the caller needs to hear why the start failed, not this
-            log.error("actor %s could not be looked at after its start failed: %s", row.actor_id, failure)
+            log.error(
+                "actor %s could not be looked at after its start failed: %s",
+                row.actor_id,
+                failure,
+                extra=_about(row),
+            )
 
     def _request_destroy(self, actor_id: str) -> None:
         if actor_id not in self._destroying:
@@ -361,6 +366,11 @@ class EmbeddedHost:
                 self._placed.pop((row.name, row.key), None)
         finally:
             del self._destroying[actor_id]
+
+
+def _about(row: ActorRow) -> dict[str, object]:
+    """What log records say of an actor."""
+    return {"actor_id": row.actor_id, "actor_name": row.name, "actor_key": list(row.key or ())}
 
 
 def _check_region(region: str | None) -> None:

@@ -196,7 +196,7 @@ class HostedActor:
                 await self._actor.kill()
             raise
         except Exception as failure:
-            log.exception("actor %s, generation %d", self.actor_id, self.generation)
+            log.exception("actor %s, generation %d", self.actor_id, self.generation, extra=self._about)
             outcome = Outcome(_stopped(failure), unsaved=True)
         await self._platform.released(self.actor_id, self.generation)
         self._scope.close()
@@ -254,7 +254,7 @@ class HostedActor:
         except RivetError:
             raise
         except Exception as failure:
-            log.exception("actor %s could not be made", self.actor_id)
+            log.exception("actor %s could not be made", self.actor_id, extra=self._about)
             raise error("actor.start_failed") from failure
         await actor.start(command.input)
         return actor
@@ -268,14 +268,17 @@ class HostedActor:
         try:
             await actor.stop(_KINDS[reason] if crash is None else StopKind.SLEEP)
         except Exception as failure:
-            log.exception("actor %s stopped without saving its last changes", self.actor_id)
+            log.exception(
+                "actor %s stopped without saving its last changes", self.actor_id, extra=self._about
+            )
             await actor.kill()
             return Outcome(_stopped(failure), unsaved=True)
         return Outcome(Stopped(StopCode.OK) if crash is None else _stopped(RuntimeError(crash)))
 
     async def _fail(self, failure: RivetError) -> Outcome:
         """Let those who wait for the actor have its start's error, instead of a start after another."""
-        log.error("actor %s (%s) could not start: %s", self.actor_id, self._start_command.name, failure)
+        name = self._start_command.name
+        log.error("actor %s (%s) could not start: %s", self.actor_id, name, failure, extra=self._about)
         seen = masked(failure, expose=self._platform.expose_errors)
         key = self._start_command.key or actor_key.serialize(())
         seen.actor = ActorSpecifier(self.actor_id, self.generation, key)
@@ -309,6 +312,12 @@ class HostedActor:
             self._intent = intent
             if self._running:
                 self._report(intent)
+
+    @property
+    def _about(self) -> dict[str, object]:
+        """What log records say of this generation."""
+        name = self._start_command.name
+        return {"actor_id": self.actor_id, "actor_name": name, "generation": self.generation}
 
     def _report(self, *events: ActorEvent) -> None:
         self._platform.report(self.actor_id, self.generation, *events)
