@@ -123,7 +123,7 @@ class Connections(Mapping[str, Connection]):
         self.outbox = outbox
         self._touched = touched
         self._emptied = emptied
-        self._admitted = metrics.counter("connections_total")
+        self._metrics = metrics
         self._open: dict[str, Connection] = {}
         self._subscribers: dict[str, dict[str, Connection]] = {}
 
@@ -158,7 +158,7 @@ class Connections(Mapping[str, Connection]):
             self._touched()
         if not conn.is_open:
             raise error("actor.aborted", "The connection was closed while it was being set up")
-        self._admitted.value += 1
+        self._metrics.count("connections_total")
         self._log_change("connection added", conn)
         return conn
 

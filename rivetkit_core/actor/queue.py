@@ -56,8 +56,7 @@ class ActorQueue:
         self._max_size = factory.config.max_queue_size
         self._touched = touched
         self._used = used
-        self._sent = metrics.counter("queue_messages_sent_total")
-        self._received = metrics.counter("queue_messages_received_total")
+        self._metrics = metrics
         self._aborted_at: int | None = None
         self._delays = any(spec.opted_in for spec in factory.queues.values())
         self._store = QueueStore(
@@ -89,7 +88,7 @@ class ActorQueue:
         """
         self._used()
         sent = await self._store.enqueue(name, body, delay=delay, key=key, wait=False)
-        self._sent.value += not sent.duplicate
+        self._note(sent)
         return sent
 
     async def enqueue_and_wait(
@@ -110,7 +109,7 @@ class ActorQueue:
         """
         self._used()
         sent = await self._store.enqueue(name, body, delay=None, key=key, wait=True)
-        self._sent.value += not sent.duplicate
+        self._note(sent)
         if sent.reply is None:
             return None  # a duplicate of a message that was completed
         bound = self._clock.timeout(timeout)
@@ -176,7 +175,8 @@ class ActorQueue:
         """Up to ``count`` messages that are there already. See ``next_batch``."""
         self._touched()
         found = await self._store.take(names, max(1, count), completable)
-        self._received.value += len(found)
+        if found:
+            self._metrics.count("queue_messages_received_total", by=len(found))
         return found
 
     async def wait_for_names(
@@ -270,6 +270,10 @@ class ActorQueue:
         # wait for it any more, is left to the next generation.
         since = time_ms(self._clock) if self._aborted_at is None else self._aborted_at - 1
         return self._store.next_due(after=since if after is None else max(since, after))
+
+    def _note(self, sent: SentMessage) -> None:
+        if not sent.duplicate:
+            self._metrics.count("queue_messages_sent_total")
 
     # --- waiting --------------------------------------------------------------------------------
 

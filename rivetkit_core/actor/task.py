@@ -66,7 +66,8 @@ class ActorTask:
         try:
             with self.metrics.phase("total"):
                 await self._start(input, stored)
-            self.metrics.start_succeeded()
+            if self._totals is not None:
+                self._totals.started(self.metrics)
             self._replied("start", began, "ok")
         except BaseException as failure:
             self._replied("start", began, "error")

@@ -46,6 +46,12 @@ class ProcessMetrics:
         with self._lock:
             self._live[recorder] = None
 
+    def started(self, recorder: Recorder) -> None:
+        """That generation's start succeeded."""
+        recorder.start_succeeded()
+        with self._lock:
+            self._keep(recorder.actor_name, recorder.take_shared())
+
     def leave(self, recorder: Recorder) -> None:
         """That generation has ended. Idempotent."""
         with self._lock:
@@ -54,9 +60,7 @@ class ProcessMetrics:
             del self._live[recorder]
             if recorder.started:
                 recorder.count("stopped_total")
-            sums = self._ended.setdefault(recorder.actor_name, {})
-            for key, series in recorder.series().items():
-                merge(sums, key, series)
+            self._keep(recorder.actor_name, recorder.series())
 
     def families(self) -> Iterator[Family]:
         """Every metric of the process, with what it is now."""
@@ -70,6 +74,11 @@ class ProcessMetrics:
     def text(self) -> bytes:
         """What a scraper of the process reads."""
         return render(self.families())
+
+    def _keep(self, actor_name: str, counted: Mapping[Key, Series]) -> None:
+        sums = self._ended.setdefault(actor_name, {})
+        for key, series in counted.items():
+            merge(sums, key, series)
 
     def _values(self) -> dict[tuple[str, ...], Mapping[Key, Value]]:
         with self._lock:

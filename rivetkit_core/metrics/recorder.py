@@ -146,6 +146,11 @@ class Recorder:
         """What was counted, as it is: not a copy of the numbers."""
         return self._series.copy()
 
+    def take_shared(self) -> dict[Key, Series]:
+        """Part with what is shown of the process alone: an actor that lives long need not keep it."""
+        shared = [key for key in self._series if BY_KEY[key[0]].actor is None]
+        return {key: self._series.pop(key) for key in shared}
+
     def gauges(self) -> dict[Key, float]:
         """What holds now."""
         values = {**self._set, **self.read()}

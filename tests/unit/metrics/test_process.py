@@ -25,7 +25,7 @@ def life(process: ProcessMetrics, number: int, *, connections: int = 0) -> Recor
     recorder = Recorder(FakeClock(), f"id{number}", "room")
     recorder.read = lambda: {("active_connections",): connections}
     process.enter(recorder)
-    recorder.start_succeeded()
+    process.started(recorder)
     return recorder
 
 
