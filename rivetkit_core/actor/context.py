@@ -94,7 +94,7 @@ class ActorContext:
         self.queue = queue
         self.schedule = schedule
         self.input: bytes | None = None
-        self.log = identity.log
+        self.log = work.log
         self._saver = saver
         self._observer = observer
         self._host = host

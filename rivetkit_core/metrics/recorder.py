@@ -55,6 +55,19 @@ class Recorder:
         is_new: Whether it creates the actor; None until that is known.
     """
 
+    __slots__ = (
+        "_actions",
+        "_active",
+        "_series",
+        "_set",
+        "actor_id",
+        "actor_name",
+        "clock",
+        "is_new",
+        "read",
+        "started",
+    )
+
     def __init__(self, clock: Clock, actor_id: str, actor_name: str) -> None:
         self.clock = clock
         self.actor_id = actor_id
