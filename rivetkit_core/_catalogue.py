@@ -912,6 +912,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         False,
         "The transaction took longer than {timeout} s and was rolled back",
     ),
+    "sqlite.transaction_open": ErrorSpec(
+        "sqlite",
+        "transaction_open",
+        500,
+        False,
+        "A transaction of this code is open: what has to be stored first, or leave the actor, cannot wait for its end",
+    ),
     "sqlite.transaction_queue_full": ErrorSpec(
         "sqlite",
         "transaction_queue_full",

@@ -144,7 +144,8 @@ class Dispatch:
 
     async def _finished(self, name: str, args: bytes, conn: Connection | None, spec: ActionSpec) -> bytes:
         try:
-            output = await self._shown(self._budgeted(name, args, conn, spec))
+            with self._outbox.whole():
+                output = await self._shown(self._budgeted(name, args, conn, spec))
         finally:
             self._touched()
         await self._outbox.settled()

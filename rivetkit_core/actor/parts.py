@@ -23,6 +23,7 @@ from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle
 from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.queue import ActorQueue
+from rivetkit_core.actor.queue_store import Strict
 from rivetkit_core.actor.resources import Resources
 from rivetkit_core.actor.run import RunHandler
 from rivetkit_core.actor.saver import Saver
@@ -30,10 +31,12 @@ from rivetkit_core.actor.schedule import Schedule
 from rivetkit_core.actor.shutdown import Shutdown
 from rivetkit_core.actor.sleep import Sleep
 from rivetkit_core.actor.startup import Startup
+from rivetkit_core.actor.strict_records import StrictRecords
+from rivetkit_core.actor.waiting import WaitingSql
 from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.host.port import ActorAccess, ActorDatabase, ActorHost, ActorStorage
+from rivetkit_core.host.port import ActorAccess, ActorDatabase, ActorHost, ActorStorage, WriteLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class ActorPorts:
     Args:
         database: None where the host has no databases for actors.
         expose_errors: Clients see the messages of internal errors.
+        write_limit: What one write of ``storage`` takes.
     """
 
     storage: ActorStorage
@@ -52,6 +56,7 @@ class ActorPorts:
     host: ActorHost
     database: ActorDatabase | None = None
     expose_errors: bool = False
+    write_limit: WriteLimit = WriteLimit()
 
 
 class ActorParts:
@@ -77,18 +82,20 @@ class ActorParts:
         self._clock = clock = ports.clock
         self._observer: StateObserver | None = None
         self.work = WorkRegistry()
+        self.sql = WaitingSql(ports.database)
         self.saver = self._make_saver()
         self.outbox = Outbox(self.saver, strict=config.durability == "strict")
         self.connections = self._make_connections()
         self.run = self._make_run()
         self.sleep = self._make_sleep()
         self.work.on_quiet = self.sleep.touch
+        self.records = StrictRecords(ports.storage, saver=self.saver, gated=self._gated)
         self.alarm = Alarm(storage=ports.storage, set_alarm=ports.host.set_alarm, log=identity.log)
         self.gate = self._make_gate()
         self.schedule = self._make_schedule()
         self.queue = self._make_queue()
-        self.kv = KeyValues(ports.storage, saver=self.saver, gated=self._gated, clock=clock, log=identity.log)
-        self.database = Database(ports.database, clock=clock, log=identity.log)
+        self.kv = KeyValues(self.records, clock=clock, log=identity.log)
+        self.database = self._make_database()
         self.resources = Resources(clock, timeout=config.create_vars_timeout)
         self.context = self._make_context()
         self.context.abort_signal.add_callback(self.queue.abort)
@@ -117,6 +124,11 @@ class ActorParts:
 
     def _capture(self) -> bytes:
         return self.instance.encode_state() if self.instance.has_state else b""
+
+    def _sql_lost(self) -> None:
+        self._identity.log.error("SQLite undid what was not saved yet: the actor goes back to its storage")
+        self.saver.lose()
+        self._ports.host.report_crash("the database undid what was not saved yet")
 
     def _run_failed(self, failure: Exception) -> None:
         self._identity.log.error("run failed", exc_info=failure)
@@ -148,7 +160,18 @@ class ActorParts:
             interval=self._config.state_save_interval,
             capture=self._capture,
             busy=lambda: self.work.active > 0 or (self.run.active and not self.work.queue_waits),
+            sql=self.sql,
+            limit=self._ports.write_limit,
         )
+
+    def _make_database(self) -> Database:
+        ports = self._ports
+        database = Database(
+            ports.database, clock=self._clock, log=self._identity.log, saver=self.saver, gated=self._gated
+        )
+        self.saver.would_wait_for_itself = database.would_wait_for_itself
+        self.sql.lost = self._sql_lost
+        return database
 
     def _make_connections(self) -> Connections:
         return Connections(
@@ -184,13 +207,14 @@ class ActorParts:
 
     def _make_queue(self) -> ActorQueue:
         return ActorQueue(
-            self._ports.storage,
+            self.records,
             self._clock,
             self._factory,
             queue_wait=self.work.queue_wait,
             touched=self.touched,
             used=self.sleep.touch,
             alarm=self.alarm,
+            strict=Strict(lambda: self.outbox.durability(False), self.records.then, self.records.settled),
         )
 
     def _make_gate(self) -> Gate:
@@ -213,6 +237,7 @@ class ActorParts:
             factory=self._factory,
             alarm=self.alarm,
             gate=self.gate,
+            gated=self._gated,
             run=lambda name, args: self.dispatch.run_scheduled(name, args),
             log=self._identity.log,
         )

@@ -1,10 +1,12 @@
 """Writes one actor's snapshot: when, and only if its bytes changed (actor-runtime 2.5).
 
-Records in ``pending`` are stored in the same write as the state.
+What strict code did waits for a save: records in ``pending``, one-shots from ``join``, statements in
+``sql``. One write stores it, together with the state.
 
 Invariants
     Writes of one actor are serial, and each carries what the ones before it stored: saves the one-shots,
     batches the state. A request is complete only after a capture that began after it.
+    What a save stores is of one moment. A batch is stored after what waits, never without it.
     Batches from before the first initialization wait for it, so that a failed first start leaves nothing.
     Nothing is encoded before a save is due: a call that changes nothing costs nothing here.
     A failed write keeps everything dirty and is retried with back-off; requests that waited are told.
@@ -15,18 +17,20 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import replace
 
 from rivetkit_core.actor.batch import Batch
 from rivetkit_core.actor.pending import PendingRecords
+from rivetkit_core.actor.waiting import WaitingSql
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, Timer
 from rivetkit_core.errors import RivetError, StorageError, error
-from rivetkit_core.host.port import ActorStorage
-from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, encode_actor
+from rivetkit_core.host.port import ActorStorage, WriteLimit
+from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, ScheduleEvent, encode_actor
 
 log = logging.getLogger("rivetkit.actor")
 
@@ -37,7 +41,8 @@ class Saver:
     """Saves on request, at most every ``interval`` seconds unless a request is immediate.
 
     ``capture`` gives the current state's bytes; ``busy`` tells whether user code is running that may
-    change state after a save, in which case another save follows one interval later.
+    change state after a save, in which case another save follows one interval later. ``limit`` is what one
+    write of the host takes.
     """
 
     def __init__(
@@ -49,6 +54,8 @@ class Saver:
         interval: float,
         capture: Callable[[], bytes],
         busy: Callable[[], bool],
+        sql: WaitingSql | None = None,
+        limit: WriteLimit | None = None,
     ) -> None:
         self._storage = storage
         self._clock = clock
@@ -57,6 +64,7 @@ class Saver:
         self._capture = capture
         self._busy = busy
         self._record = ActorRecord(input=None, has_initialized=False, state=b"")
+        self._events = self._record.scheduled_events
         self._requested = 0
         self._completed = 0
         self._immediate = False
@@ -70,7 +78,12 @@ class Saver:
         self._deletes: dict[bytes, None] = {}
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._last_save_at: float | None = None
-        self.pending = PendingRecords()
+        self._held = 0
+        self._overdue = False
+        self._lost = False
+        self.sql = WaitingSql(None) if sql is None else sql
+        self.pending = PendingRecords(limit)
+        self.would_wait_for_itself: Callable[[], bool] = lambda: False
         self.on_complete: Callable[[int], None] | None = None
 
     @property
@@ -78,9 +91,15 @@ class Saver:
         """The record as storage has it."""
         return self._record
 
+    @property
+    def events(self) -> tuple[ScheduleEvent, ...]:
+        """The one-shots as the actor's code knows them: some may wait for a save."""
+        return self._events
+
     def adopt(self, record: ActorRecord) -> None:
         """Start from a record that storage already holds."""
         self._record = record
+        self._events = record.scheduled_events
 
     async def write(self, record: ActorRecord) -> None:
         """Store input, state and initialization now; for startup, before anything else can save.
@@ -89,7 +108,7 @@ class Saver:
             StorageError: Nothing was written.
         """
         async with self._writing:
-            await self._store(replace(record, scheduled_events=self._record.scheduled_events))
+            await self._store(replace(record, scheduled_events=self._events))
 
     async def commit(self, prepare: Callable[[Batch], None]) -> None:
         """Store what ``prepare`` puts into a batch, all or nothing and now. Nothing is stored if it raises.
@@ -115,6 +134,56 @@ class Saver:
         self._work.spawn(WorkKind.SAVE, run())
         await written
 
+    async def join(self, prepare: Callable[[Batch], None]) -> None:
+        """Let what ``prepare`` puts into a batch wait for the next save, which stores it with everything else.
+
+        ``prepare`` may be called again, on a batch that holds nothing. Who asked with ``then`` is told now.
+
+        Raises:
+            StorageError: It does not fit beside what waits, and that could not be stored.
+        """
+        while True:
+            async with self._writing:
+                batch = Batch(self._events)
+                prepare(batch)
+                changes: dict[bytes, bytes | None] = {**batch.puts, **batch.deletes}
+                if not self.pending or self.pending.takes(changes):
+                    self.pending.add(changes)
+                    self._events = batch.events
+                    batch.stored()
+                    break
+            await self.request_and_wait()
+        self.request()
+
+    async def save_beside(self) -> None:
+        """Save now, for code that has the database's turn. To be run to its end.
+
+        Raises:
+            StorageError: Nothing was written; it is tried again.
+            Exception: The state could not be encoded.
+        """
+        async with self._writing:
+            captured = self._requested
+            await self._save()
+        self._complete(captured)
+
+    @contextlib.contextmanager
+    def whole(self) -> Generator[None]:
+        """Store nothing of what is done inside before its end, unless somebody asks for a save meanwhile."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            if self._overdue and not self._held:
+                self._overdue = False
+                self._schedule(0.0, immediate=False)
+
+    def lose(self) -> None:
+        """Never store anything again: memory is ahead of what can be stored."""
+        self._lost = True
+        self.abandon()
+
     def request(self, *, immediate: bool = False, max_wait: float | None = None) -> int:
         """Ask for a save; returns the request's revision. Never waits, never raises."""
         self._requested += 1
@@ -127,8 +196,11 @@ class Saver:
 
         Raises:
             StorageError: The write failed; it is retried in the background.
+            RivetError: ``sqlite.transaction_open``: the save would wait for the caller's own block.
             Exception: The state could not be encoded.
         """
+        if self.would_wait_for_itself():
+            raise error("sqlite.transaction_open")
         await self.completion(self.request(immediate=True))
 
     def completion(self, revision: int) -> asyncio.Future[None]:
@@ -192,10 +264,16 @@ class Saver:
             return
         self._cancel_timer()
         self._due = due
-        self._timer = self._clock.call_later(delay, self._start)
+        self._timer = self._clock.call_later(delay, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = self._due = None
+        if self._held:
+            self._overdue = True
+        else:
+            self._start()
 
     def _start(self) -> None:
-        self._timer = self._due = None
         if self._running:
             return
         self._running = True
@@ -228,17 +306,37 @@ class Saver:
             self._schedule(self._delay(None), immediate=False)
 
     async def _write_if_changed(self) -> None:
-        async with self._writing:
-            state = self._capture()
-            self._last_save_at = self._clock.monotonic()  # the interval bounds encodings as well as writes
-            if state != self._record.state or self.pending:
-                await self._store(replace(self._record, state=state))
+        async with self._alone():
+            await self._save()
+
+    @contextlib.asynccontextmanager
+    async def _alone(self) -> AsyncGenerator[None]:
+        """The right to write, and the database's turn if something waits there: that first, then this."""
+        while True:
+            if self.sql.waits:
+                async with self.sql.taken_along(), self._writing:
+                    yield
+                    return
+            async with self._writing:
+                if not self.sql.waits:
+                    yield
+                    return
+
+    async def _save(self) -> None:
+        # From here to the write nothing is awaited: what it stores is of one moment.
+        state = self._capture()
+        self._last_save_at = self._clock.monotonic()  # the interval bounds encodings as well as writes
+        changed = state != self._record.state or self._events is not self._record.scheduled_events
+        if changed or self.pending or self.sql.has_effects:
+            await self._store(replace(self._record, state=state, scheduled_events=self._events))
 
     async def _commit(self, prepare: Callable[[Batch], None]) -> None:
-        async with self._writing:
+        async with self._alone():
             if self._ended:
                 raise error("actor.stopping")
-            batch = Batch(self._record.scheduled_events)
+            if self._events is not self._record.scheduled_events or self.pending or self.sql.has_effects:
+                await self._save()
+            batch = Batch(self._events)
             prepare(batch)
             record = replace(self._record, scheduled_events=batch.events)
             if not record.has_initialized:
@@ -250,6 +348,7 @@ class Saver:
             elif not batch.is_empty:
                 await self._storage.apply(batch.puts, tuple(batch.deletes))
             self._record = record
+            self._events = record.scheduled_events
             batch.stored()
 
     def _postpone(self, batch: Batch) -> None:
@@ -261,17 +360,21 @@ class Saver:
         self._deletes.update(batch.deletes)
 
     async def _store(self, record: ActorRecord) -> None:
-        puts, deletes = self.pending.take()
+        if self._lost:
+            raise error("storage.unavailable")
+        waiting, deletes = self.pending.take()
+        puts = {**self._puts, **waiting}
+        if record != self._record:
+            puts[ACTOR_KEY] = encode_actor(record)
+        apply = self.sql.commit if self.sql.has_effects else self._storage.apply
         try:
-            await self._storage.apply(
-                {**self._puts, **puts, ACTOR_KEY: encode_actor(record)}, (*self._deletes, *deletes)
-            )
+            await apply(puts, (*self._deletes, *deletes))
         except BaseException:
             self.pending.failed()
             raise
-        self.pending.stored()
         self._puts, self._deletes = {}, {}
         self._record = record
+        self.pending.stored()
         self._last_save_at = self._clock.monotonic()
 
     def _retry_later(self, failure: StorageError) -> None:

@@ -88,6 +88,7 @@ class Shutdown:
         self._queue.drop_waiters()
         if not await self._join():
             await self._cancel_rest()
+        await self._saver.sql.end()
         await self._resources.close()
         if kind is StopKind.DESTROY:
             self._saver.abandon()
