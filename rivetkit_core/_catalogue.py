@@ -917,7 +917,7 @@ CATALOGUE: dict[str, ErrorSpec] = {
         "transaction_open",
         500,
         False,
-        "A transaction of this code is open: what has to be stored first, or leave the actor, cannot wait for its end",
+        "A transaction of this code is open, and this would have to wait for its end",
     ),
     "sqlite.transaction_queue_full": ErrorSpec(
         "sqlite",

@@ -56,7 +56,7 @@ class ActorPorts:
     host: ActorHost
     database: ActorDatabase | None = None
     expose_errors: bool = False
-    write_limit: WriteLimit = WriteLimit()
+    write_limit: WriteLimit | None = None
 
 
 class ActorParts:

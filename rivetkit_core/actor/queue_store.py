@@ -72,7 +72,7 @@ class QueueStore:
     """One actor's stored messages, and who waits for them. ``arrivals`` tells receivers to look again.
 
     ``delayed`` is awaited when a message was stored that has to wait for its time. ``strict`` says what is
-    special where ``storage`` lets writes of strict code wait: new messages do, and completions until they return.
+    special where ``storage`` lets writes of strict code wait: new messages wait, and receiving never does.
     """
 
     def __init__(

@@ -135,7 +135,7 @@ class Saver:
         await written
 
     async def join(self, prepare: Callable[[Batch], None]) -> None:
-        """Let what ``prepare`` puts into a batch wait for the next save, which stores it with everything else.
+        """Let what ``prepare`` puts into a batch wait for the next save, which stores it with all else.
 
         ``prepare`` may be called again, on a batch that holds nothing. Who asked with ``then`` is told now.
 

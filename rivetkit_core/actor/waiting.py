@@ -1,7 +1,7 @@
 """SQL of strict code: it waits in an open transaction, which the next save commits together with its records.
 
     statement of strict code --begin--> open --save: ``commit``--> stored
-                                          \\--crash--> rolled back, like everything else the save would have stored
+                                          \\--crash--> rolled back, like all the save would have stored
 
 Where the host cannot commit both together, nothing waits: statements commit by themselves, and a save only
 waits for blocks of strict code that are open.

@@ -3,8 +3,9 @@
     <data_dir>/databases/<actor id>.db   made at the first statement, deleted with the actor
 
 Statements run on a few threads. What is committed together with records is ``joint``'s business. A file that
-was not used for long is closed when another one is opened; no file is closed while a statement or a transaction is under way, nor while its connection holds temporary
-tables or settings. So more than the bound are open if more than that are in use.
+was not used for long is closed when another one is opened; no file is closed while a statement or a
+transaction is under way, nor while its connection holds temporary tables or settings. So more than the bound
+are open if more than that are in use.
 
 Invariants
     One statement of an actor at a time.

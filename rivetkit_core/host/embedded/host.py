@@ -25,7 +25,7 @@ from rivetkit_core.host.embedded.access import LocalAccess
 from rivetkit_core.host.embedded.alarms import AlarmClock
 from rivetkit_core.host.embedded.resident import Resident
 from rivetkit_core.host.embedded.store_port import ActorRow, HostStore
-from rivetkit_core.host.port import ActorKey, ById, ByKey, Target
+from rivetkit_core.host.port import ActorKey, ById, ByKey, Target, WriteLimit
 from rivetkit_core.registry import ActorRegistry
 from rivetkit_core.wire import actor_key
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor, encode_actor
@@ -52,6 +52,10 @@ class Placement:
 
 class _Vanished(Exception):
     """The actor of a placement was destroyed before it could start."""
+
+
+_WRITE_LIMIT = WriteLimit(keys=10_000, size=64 * 1024 * 1024)
+"""What strict code may have waiting; a store could take more, but memory should not."""
 
 
 class EmbeddedHost:
@@ -312,6 +316,7 @@ class EmbeddedHost:
                 host=resident,
                 database=self.store.database(row.actor_id),
                 expose_errors=self._expose_errors,
+                write_limit=_WRITE_LIMIT,
             ),
         )
         resident.move_in(actor)
