@@ -18,6 +18,7 @@ from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import SeededEntropy
 from rivetkit_core.errors import RivetError, error
+from rivetkit_core.host.embedded.databases import Databases
 from rivetkit_core.host.port import ActorKey, ActorStorage, Link, Target
 from rivetkit_core.testing import FakeClock, MemoryStore
 from rivetkit_core.wire import cbor
@@ -224,12 +225,17 @@ class RecordingHost:
 
 
 class World:
-    """One actor id with its storage, across any number of generations."""
+    """One actor id with its storage, across any number of generations.
+
+    Args:
+        databases: Where its SQLite database is, if it has one.
+    """
 
     ACTOR_ID = "actor1"
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, *, databases: Databases | None = None) -> None:
         self.script = script
+        self._databases = databases
         self.clock = FakeClock()
         self.store = MemoryStore()
         self.log: list[str] = []
@@ -264,6 +270,7 @@ class World:
                 clock=self.clock,
                 entropy=SeededEntropy(self.generation),
                 host=self.host,
+                database=self._databases and self._databases.database(self.ACTOR_ID, self.storage),
             ),
         )
 
