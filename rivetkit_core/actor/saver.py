@@ -19,12 +19,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import replace
 
 from rivetkit_core.actor.batch import Batch
 from rivetkit_core.actor.pending import PendingRecords
+from rivetkit_core.actor.revisions import Revisions
 from rivetkit_core.actor.waiting import WaitingSql
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, Timer
@@ -65,8 +65,7 @@ class Saver:
         self._busy = busy
         self._record = ActorRecord(input=None, has_initialized=False, state=b"")
         self._events = self._record.scheduled_events
-        self._requested = 0
-        self._completed = 0
+        self._revisions = Revisions()
         self._immediate = False
         self._due: float | None = None
         self._timer: Timer | None = None
@@ -76,7 +75,6 @@ class Saver:
         self._writing = asyncio.Lock()
         self._puts: dict[bytes, bytes] = {}
         self._deletes: dict[bytes, None] = {}
-        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._last_save_at: float | None = None
         self._held = 0
         self._overdue = False
@@ -163,7 +161,7 @@ class Saver:
             Exception: The state could not be encoded.
         """
         async with self._writing:
-            captured = self._requested
+            captured = self._revisions.requested
             await self._save()
         self._complete(captured)
 
@@ -186,10 +184,9 @@ class Saver:
 
     def request(self, *, immediate: bool = False, max_wait: float | None = None) -> int:
         """Ask for a save; returns the request's revision. Never waits, never raises."""
-        self._requested += 1
         delay = 0.0 if immediate else self._delay(max_wait)
         self._schedule(delay, immediate=immediate)
-        return self._requested
+        return self._revisions.request()
 
     async def request_and_wait(self) -> None:
         """Ask for a save now and wait until it is durable. Cancelling stops the waiting only.
@@ -208,14 +205,7 @@ class Saver:
 
         Completions resolve in the order of their revisions.
         """
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if revision <= self._completed:
-            waiter.set_result(None)
-        elif self._ended:
-            waiter.set_exception(StorageError("storage", "unavailable"))
-        else:
-            self._waiters.append((revision, waiter))
-        return waiter
+        return self._revisions.completion(revision)
 
     async def finish(self) -> None:
         """Save what there is one last time, whether or not anybody asked, and stop the timer.
@@ -225,23 +215,20 @@ class Saver:
             Exception: The state could not be encoded; likewise.
         """
         self._cancel_timer()
-        self._requested += 1
-        captured = self._requested
+        captured = self._revisions.request()
         try:
             await self._write_if_changed()
         except Exception as failure:
-            self._fail_waiters(failure)
+            self._revisions.fail(failure)
             raise
         finally:
-            self._ended = True
-            self._cancel_timer()
+            self._end()
         self._complete(captured)
 
     def abandon(self) -> None:
         """Drop the timer and every waiter without writing; for a failed start and for destroyed actors."""
-        self._ended = True
-        self._cancel_timer()
-        self._fail_waiters(StorageError("storage", "unavailable"))
+        self._end()
+        self._revisions.fail(StorageError("storage", "unavailable"))
 
     def _delay(self, max_wait: float | None) -> float:
         if self._last_save_at is None:
@@ -286,7 +273,7 @@ class Saver:
         try:
             while True:
                 self._immediate = False
-                captured = self._requested
+                captured = self._revisions.requested
                 try:
                     await self._write_if_changed()
                 except StorageError as failure:
@@ -294,7 +281,7 @@ class Saver:
                     return
                 except Exception as failure:
                     log.exception("state could not be encoded; storage keeps the previous one")
-                    self._fail_waiters(failure)
+                    self._revisions.fail(failure)
                     return
                 self._failures = 0
                 self._complete(captured)
@@ -302,7 +289,7 @@ class Saver:
                     break
         finally:
             self._running = False
-        if self._requested > self._completed or self._busy():
+        if self._revisions.open or self._busy():
             self._schedule(self._delay(None), immediate=False)
 
     async def _write_if_changed(self) -> None:
@@ -381,24 +368,20 @@ class Saver:
         self._failures += 1
         delay = min(_FIRST_RETRY * 2 ** min(self._failures - 1, 10), max(self._interval, _FIRST_RETRY))
         log.error("state could not be saved, trying again in %.1f s: %s", delay, failure)
-        self._fail_waiters(failure)
+        self._revisions.fail(failure)
         self._running = False
         self._schedule(delay, immediate=False)
 
     def _complete(self, revision: int) -> None:
-        self._completed = max(self._completed, revision)
+        self._revisions.advance(revision)
         if self.on_complete is not None:
-            self.on_complete(self._completed)
-        while self._waiters and self._waiters[0][0] <= self._completed:
-            _, waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+            self.on_complete(self._revisions.completed)
+        self._revisions.release()
 
-    def _fail_waiters(self, failure: Exception) -> None:
-        while self._waiters:
-            _, waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_exception(failure)
+    def _end(self) -> None:
+        self._ended = True
+        self._revisions.end()
+        self._cancel_timer()
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
