@@ -224,6 +224,15 @@ class RecordingHost:
         await self.alarm.set(at_ms)
 
 
+_alive: list[ActorTask] = []
+
+
+async def end_all() -> None:
+    """End what the tests' worlds have started."""
+    while _alive:
+        await _alive.pop().kill()
+
+
 class World:
     """One actor id with its storage, across any number of generations.
 
@@ -261,7 +270,7 @@ class World:
             queues=self.script.queues,
             config=self.script.config,
         )
-        return ActorTask(
+        task = ActorTask(
             factory,
             ActorIdentity(self.ACTOR_ID, "scripted", ("a", "b/c"), self.generation),
             ActorPorts(
@@ -273,6 +282,8 @@ class World:
                 database=self._databases and self._databases.database(self.ACTOR_ID, self.storage),
             ),
         )
+        _alive.append(task)
+        return task
 
     async def started(self, input: object = None) -> ActorTask:
         """The next generation, started."""
