@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from rivetkit import Actor, Context, action, actor
+from rivetkit import Actor, Context, Queue, action, actor
 
 Program = Callable[[Context], Awaitable[None]]
 
@@ -23,6 +23,16 @@ class Stores(Actor):
     """Runs the test's program with what the runtime offers."""
 
     state: int = 0
+    letters = Queue[str]()
+
+    @action
+    async def send(self, text: str) -> None:
+        await self.letters.send(text)
+
+    @action
+    async def receive(self) -> str | None:
+        letter = await self.letters.try_next()
+        return None if letter is None else letter.body
 
     @action
     async def run_program(self) -> None:
