@@ -19,7 +19,7 @@ CATALOGUE: dict[str, ErrorSpec] = {
     "actor.aborted": ErrorSpec(
         "actor",
         "aborted",
-        500,
+        400,
         True,
         "The actor was stopped before the operation finished",
     ),

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import cast
+
 import pytest
 
 from rivetkit import Context, RivetError
-from tests.contract.client import RawClient, Target
+from tests.contract.client import RawClient, Target, by_key, error_of
 from tests.contract.programs import STORES, STRICT, inside
 from tests.contract.serving import Serving
+from tests.contract.storage_actors import given
+
+
+@pytest.fixture(autouse=True)
+def afresh() -> None:
+    given.unreadable, given.readings, given.asleep = False, 0, asyncio.Event()
+
 
 both = pytest.mark.parametrize("target", [STORES, STRICT], ids=["throttled", "strict"])
 
@@ -181,3 +191,37 @@ async def test_strict_code_deletes_a_range_with_everything_else(client: RawClien
 
 async def _still_the_same(ctx: Context) -> None:
     assert [key for key, _ in await ctx.kv.list()] == ["k1", "k4", "k5"]
+
+
+async def test_a_state_that_cannot_be_read_is_an_error_and_left_alone(client: RawClient) -> None:
+    fragile = by_key("fragile", "a")
+    await client.call(fragile, "set_and_nap", 7)
+    await given.asleep.wait()
+    given.unreadable = True
+    failed = await client.post(fragile, "value")
+    while failed.status_code == 200:  # the generation before answers on its way to sleep
+        failed = await client.post(fragile, "value")
+    assert (failed.status_code, error_of(failed)) == (400, "actor.validation_error")
+    assert given.readings <= 3
+    given.unreadable = False
+    answer = await client.post(fragile, "value")
+    while answer.status_code != 200:  # the generation that could not start answers a little longer
+        answer = await client.post(fragile, "value")
+    assert await client.call(fragile, "value") == 7
+
+
+async def test_the_database_can_be_used_wherever_code_runs(client: RawClient) -> None:
+    diarist = by_key("diarist", "a")
+    await client.call(diarist, "plan_and_nap")
+    entries: list[str] = []
+    while len(entries) < 2:
+        entries = cast("list[str]", await client.call(diarist, "read"))
+    assert sorted(entries) == ["asleep", "scheduled"]
+    async with client.connect(diarist, params="remember me") as socket:
+        await socket.init()
+    while "disconnected" not in entries:
+        entries = cast("list[str]", await client.call(diarist, "read"))
+    given.asleep.clear()
+    await client.call(diarist, "bye")
+    await given.asleep.wait()
+    assert given.last_words[-1] == "destroyed"
