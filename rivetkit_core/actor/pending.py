@@ -7,7 +7,7 @@ Invariants
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from rivetkit_core.host.port import WriteLimit
 
@@ -25,6 +25,7 @@ class PendingRecords:
         self._limit = WriteLimit() if limit is None else limit
         self._entries: Entries = {}
         self._taken: Entries = {}
+        self._size = 0  # at least what the entries take: a key that is written again counts twice
         self._followers: list[Callable[[], None]] = []
         self._taken_followers: list[Callable[[], None]] = []
 
@@ -44,12 +45,16 @@ class PendingRecords:
 
     def takes(self, changes: Mapping[bytes, bytes | None]) -> bool:
         """Whether these changes fit in beside what waits already."""
+        count, size = len(self._taken) + len(self._entries) + len(changes), self._size + _size(changes)
+        if count <= self._limit.keys and size <= self._limit.size:
+            return True
         entries: Entries = {**self._taken, **self._entries, **changes}
-        return len(entries) <= self._limit.keys and sum(_sizes(entries.items())) <= self._limit.size
+        return len(entries) <= self._limit.keys and _size(entries) <= self._limit.size
 
     def add(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Let changes wait, in place of earlier ones to the same keys."""
         self._entries.update(changes)
+        self._size += _size(changes)
 
     def between(self, start: bytes, end: bytes) -> Entries:
         """What waits for keys from ``start`` up to, not including, ``end``."""
@@ -70,6 +75,7 @@ class PendingRecords:
     def stored(self) -> None:
         """What was taken is durable."""
         followers, self._taken, self._taken_followers = self._taken_followers, {}, []
+        self._size = _size(self._entries)
         for follow in followers:
             follow()
 
@@ -80,5 +86,5 @@ class PendingRecords:
         self._taken, self._taken_followers = {}, []
 
 
-def _sizes(items: Iterable[tuple[bytes, bytes | None]]) -> Iterable[int]:
-    return (len(key) + key.count(0) + 2 + len(value or b"") for key, value in items)
+def _size(entries: Mapping[bytes, bytes | None]) -> int:
+    return sum(len(key) + key.count(0) + 2 + len(value or b"") for key, value in entries.items())

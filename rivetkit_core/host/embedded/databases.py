@@ -133,6 +133,7 @@ class Databases:
         self._medium = medium
         self._max_open = max_open
         self._places: OrderedDict[str, _Place] = OrderedDict()
+        self._whole: set[str] = set()
         self._thread_count = threads
         self._threads: ThreadPoolExecutor | None = None
 
@@ -147,7 +148,7 @@ class Databases:
         Args:
             records: What joint commits write to; what it applied survives a failure of the power.
         """
-        return LocalDatabase(self, actor_id, records)
+        return LocalDatabase(self, actor_id, records, between=partial(self._note_between, actor_id))
 
     async def finish(self, actor_id: str, records: ActorStorage) -> None:
         """Finish what the actor's last end may have left half committed; before the actor starts.
@@ -155,9 +156,10 @@ class Databases:
         Raises:
             RivetError: Its database cannot be read, or its records cannot be written.
         """
-        if self._medium.exists(actor_id):
+        if actor_id not in self._whole and self._medium.exists(actor_id):
             await finish_joint(partial(self.run, actor_id), records)
             await self.release(actor_id)
+            self._whole.add(actor_id)
 
     async def run(self, actor_id: str, function: Callable[[DatabaseFile], _T]) -> _T:
         """Run a function on an actor's database, opened if it is not.
@@ -186,6 +188,7 @@ class Databases:
     async def delete(self, actor_id: str) -> None:
         """Close and delete an actor's database; does nothing if it has none."""
         await self.release(actor_id)
+        self._whole.discard(actor_id)
         try:
             await self._in_thread(lambda: self._medium.delete(actor_id))
         except OSError as failure:
@@ -193,6 +196,7 @@ class Databases:
 
     async def close(self) -> None:
         """Close every database. They may be opened again."""
+        self._whole.clear()
         for actor_id, place in list(self._places.items()):
             await self._close_place(actor_id, place)
         if self._threads is not None:
@@ -230,6 +234,12 @@ class Databases:
             if not place.users and place.database is None:
                 self._places.pop(actor_id, None)
 
+    def _note_between(self, actor_id: str, between: bool) -> None:
+        if between:
+            self._whole.discard(actor_id)
+        else:
+            self._whole.add(actor_id)
+
     # --- threads --------------------------------------------------------------------------------
 
     async def _on_thread(self, function: Callable[[DatabaseFile], _T], database: DatabaseFile) -> _T:
@@ -260,11 +270,18 @@ class LocalDatabase:
 
     session = 0
 
-    def __init__(self, databases: Databases, actor_id: str, records: ActorStorage) -> None:
+    def __init__(
+        self,
+        databases: Databases,
+        actor_id: str,
+        records: ActorStorage,
+        *,
+        between: Callable[[bool], None],
+    ) -> None:
         self._databases = databases
         self._actor_id = actor_id
         self._used = False
-        self.joint: JointCommit | None = LocalJointCommit(self._run, records)
+        self.joint: JointCommit | None = LocalJointCommit(self._run, records, between=between)
 
     async def execute(self, statement: SqlStatement) -> SqlResult:
         return await self._run(lambda database: database.execute(statement))

@@ -48,11 +48,13 @@ class LocalJointCommit:
     Args:
         run: Runs a function on the actor's file.
         records: The actor's records; what is applied survives a failure of the power.
+        between: Told whether a commit is between its steps.
     """
 
-    def __init__(self, run: _Run, records: ActorStorage) -> None:
+    def __init__(self, run: _Run, records: ActorStorage, *, between: Callable[[bool], None]) -> None:
         self._run = run
         self._records = records
+        self._between = between
         self._unfinished: _Note | None = None
         self._last: int | None = None
 
@@ -69,6 +71,7 @@ class LocalJointCommit:
             self._last = await _finished(self._records)
         note = _Note(self._last + 1, dict(puts), tuple(deletes))
         encoded = _encode(note)
+        self._between(True)
         await self._run(lambda file: file.commit_joint(note.number, encoded))
         self._unfinished = note
         await self._finish(note)
@@ -76,6 +79,7 @@ class LocalJointCommit:
     async def _finish(self, note: _Note) -> None:
         await _write(self._records, note)
         self._last, self._unfinished = note.number, None
+        self._between(False)
 
 
 async def finish_joint(run: _Run, records: ActorStorage) -> None:
