@@ -43,6 +43,7 @@ class DatabaseFile:
         self.keeps = False
         self._interrupted = False
         self._trusted = False
+        [(self._flushing,)] = connection.execute("PRAGMA synchronous").fetchall()
         connection.set_progress_handler(lambda: self._interrupted, _INSTRUCTIONS)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_SQL_RESULT)
@@ -109,6 +110,7 @@ class DatabaseFile:
             connection.execute("DELETE FROM _rivet_commits")
             connection.execute("INSERT INTO _rivet_commits VALUES (?, ?)", (number, changes))
             connection.execute("COMMIT")
+            connection.execute(f"PRAGMA synchronous = {self._flushing}")
 
     def _joint_commits(self) -> list[tuple[int, bytes]]:
         with self._trusting() as connection:

@@ -113,6 +113,8 @@ class HostStore(Protocol):
     async def start_generation(self, actor_id: str, now_ms: int) -> int:
         """Begin the actor's next life and return its number, 1 for the first.
 
+        What its last end left between the two steps of a joint commit is finished before.
+
         Raises:
             ActorNotFound: Never created, or destroyed.
         """

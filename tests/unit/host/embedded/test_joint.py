@@ -180,3 +180,16 @@ async def test_a_file_that_cannot_be_read_fails_the_start(disk: Disk, tmp_path: 
         file.write_bytes(b"no database" * 100)
     with pytest.raises(RivetError):
         await disk.start()
+
+
+async def test_other_statements_do_not_pay_for_the_flush(disk: Disk) -> None:
+    def level(file: DatabaseFile) -> object:
+        with file._trusting() as connection:  # pyright: ignore[reportPrivateUsage]  # nothing else knows
+            return connection.execute("PRAGMA synchronous").fetchone()[0]
+
+    before = await disk.databases.run(ACTOR, level)
+    _, joint = disk.open()
+    assert await joint.begin()
+    during = await disk.databases.run(ACTOR, level)
+    await joint.commit({b"key": b"1"})
+    assert (before, during, await disk.databases.run(ACTOR, level)) == (1, 2, 1)
