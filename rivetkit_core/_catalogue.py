@@ -19,7 +19,7 @@ CATALOGUE: dict[str, ErrorSpec] = {
     "actor.aborted": ErrorSpec(
         "actor",
         "aborted",
-        500,
+        400,
         True,
         "The actor was stopped before the operation finished",
     ),
@@ -513,6 +513,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         True,
         "The server is shutting down",
     ),
+    "inspector.unauthorized": ErrorSpec(
+        "inspector",
+        "unauthorized",
+        401,
+        True,
+        "Inspector request requires a valid bearer token",
+    ),
     "kv.batch_too_large": ErrorSpec(
         "kv",
         "batch_too_large",
@@ -918,6 +925,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         500,
         False,
         "The transaction took longer than {timeout} s and was rolled back",
+    ),
+    "sqlite.transaction_open": ErrorSpec(
+        "sqlite",
+        "transaction_open",
+        500,
+        False,
+        "A transaction of this code is open, and this would have to wait for its end",
     ),
     "sqlite.transaction_queue_full": ErrorSpec(
         "sqlite",

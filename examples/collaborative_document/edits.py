@@ -26,7 +26,7 @@ class Edit(BaseModel):
         return Edit(position=start, removed=max(end - start, 0), inserted=self.inserted)
 
     def moved(self, place: int, *, is_end: bool = False) -> int:
-        """Where a place in the text is after this edit; the end of a range takes nothing in that comes there."""
+        """Where a place in the text is after this edit; what comes at the end of a range is not in it."""
         if place < self.position or (is_end and place == self.position):
             return place
         if place >= self.end:

@@ -3,7 +3,7 @@
 Invariants
     What is dispatched was claimed durably before, so a crash runs it once less, never once more (unless its
     author asked for retries).
-    What was claimed is dispatched, whatever else fails.
+    What was claimed is dispatched, whatever else fails. Like every action it ends with the grace period.
     There is one timer and one drain; an older timer that fires does nothing.
     Nothing is claimed before ``begin`` and after ``suspend``.
 """
@@ -11,13 +11,13 @@ Invariants
 from __future__ import annotations
 
 import contextvars
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol
 
 from rivetkit_core.actor.batch import Batch
+from rivetkit_core.actor.logs import ActorLog
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, Timer, time_ms
 from rivetkit_core.errors import RivetError
@@ -100,7 +100,7 @@ class Firing:
         commit: Callable[[Callable[[Batch], None]], Awaitable[None]],
         run: Callable[[str, bytes], Awaitable[object]],
         changed: Callable[[], Awaitable[None]],
-        log: logging.LoggerAdapter[logging.Logger],
+        log: ActorLog,
     ) -> None:
         self._sources = sources
         self._clock = clock
@@ -198,7 +198,7 @@ class Firing:
         return sorted(claims, key=lambda claim: (claim.fire.scheduled_at, claim.fire.id))
 
     def _dispatch(self, claim: Claim) -> None:
-        self._work.spawn(WorkKind.INTERNAL, self._perform(claim))
+        self._work.spawn(WorkKind.SCHEDULED, self._perform(claim))
 
     async def _perform(self, claim: Claim) -> None:
         current_fire.set(claim.fire)

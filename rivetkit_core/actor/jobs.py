@@ -9,7 +9,6 @@ Invariants
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,8 +17,9 @@ from rivetkit_core.actor.batch import Batch
 from rivetkit_core.actor.cron import next_match, next_tick
 from rivetkit_core.actor.firing import Claim, ScheduledFire
 from rivetkit_core.actor.history import History, ended, lost_rows
+from rivetkit_core.actor.logs import ActorLog
 from rivetkit_core.clock import Clock, time_ms
-from rivetkit_core.errors import ProtocolError, RivetError, error
+from rivetkit_core.errors import ProtocolError, RivetError, StorageError, error
 from rivetkit_core.host.port import ActorStorage
 from rivetkit_core.wire.cbor import EMPTY_ARRAY
 from rivetkit_core.wire.schedule_records import (
@@ -49,7 +49,7 @@ class Jobs:
         clock: Clock,
         commit: Commit,
         actions: Container[str],
-        log: logging.LoggerAdapter[logging.Logger],
+        log: ActorLog,
     ) -> None:
         self._storage = storage
         self._clock = clock
@@ -76,9 +76,18 @@ class Jobs:
             self._adopt(slot, found.get(job_key(slot)))
         interrupted = [job for job in self._jobs.values() if job.running is not None]
         if interrupted:
-            now = time_ms(self._clock)
+            await self._close_interrupted(interrupted)
+
+    async def _close_interrupted(self, interrupted: Sequence[Job]) -> None:
+        """What cannot be noted is noted at a later start; it does not keep the actor from this one."""
+        now = time_ms(self._clock)
+        try:
             rows = [(job, await self._history.interrupted(job, now)) for job in interrupted]
             await self._commit(partial(self._interrupt, rows))
+        except StorageError as failure:
+            self._log.error("that runs of schedules were interrupted could not be noted: %s", failure)
+            for job in interrupted:
+                self._jobs[job.name] = replace(job, running=None)
 
     # --- asking ---------------------------------------------------------------------------------
 
@@ -208,9 +217,9 @@ class Jobs:
                     self._store(batch, after)
 
         await self._commit(shorten)
-        await self.discard(lost)
+        await self.discard(lost, self._commit)
 
-    async def discard(self, keys: Sequence[bytes]) -> None:
+    async def discard(self, keys: Sequence[bytes], commit: Commit) -> None:
         """Delete rows that nobody counts any more."""
 
         def delete(batch: Batch) -> None:
@@ -218,7 +227,7 @@ class Jobs:
                 batch.delete(key)
 
         if keys:
-            await self._commit(delete)
+            await commit(delete)
 
     def _store(self, batch: Batch, job: Job) -> None:
         batch.put(job_key(job.slot), encode_job(job))

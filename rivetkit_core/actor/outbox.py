@@ -12,21 +12,22 @@ Invariants
 from __future__ import annotations
 
 import contextvars
-import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
+from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
 from rivetkit_core.actor.saver import Saver
 
-log = logging.getLogger("rivetkit.actor")
-
+_NOTHING: AbstractContextManager[None] = nullcontext()
 _strict: contextvars.ContextVar[bool | None] = contextvars.ContextVar("rivetkit_strict", default=None)
 
 
 class Outbox:
     """The output gate of one actor."""
 
-    def __init__(self, saver: Saver, *, strict: bool) -> None:
+    def __init__(self, saver: Saver, *, strict: bool, log: ActorLog = NO_ACTOR) -> None:
+        self._log = log
         self._saver = saver
         self._strict = strict
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
@@ -65,6 +66,10 @@ class Outbox:
         elif self._waiting:
             await self._saver.completion(self._waiting[-1][0])
 
+    def whole(self) -> AbstractContextManager[None]:
+        """Around strict code whose effects belong together: no save of a timer parts them."""
+        return self._saver.whole() if self.gated else _NOTHING
+
     def discard(self) -> int:
         """Forget what still waits, because its state will never be durable; returns how many that were."""
         count = len(self._waiting)
@@ -76,8 +81,8 @@ class Outbox:
             _, deliver = self._waiting.popleft()
             try:
                 deliver()
-            except Exception:  # one broken transport must not keep the others from their messages
-                log.exception("a message could not be handed over")
+            except Exception:  # noqa: BLE001 - one broken transport must not keep the others from their messages
+                self._log.exception("a message could not be handed over")
 
 
 class Durability:

@@ -8,26 +8,34 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from rivetkit import Actor, Registry, action, actor
+from rivetkit import Actor, Queue, Registry, action, actor
 
 
 class Found(BaseModel):
-    """What the stores hold: state and keys are written together, rows of a transaction in pairs."""
+    """What the stores hold. Rows are written in pairs."""
 
     state: int
     keys: list[int]
     rows: list[tuple[int, int]]
+    messages: list[int]
+    planned: int
 
 
-@actor(durability="strict")
+MANY = 100_000
+FAR = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+@actor(durability="strict", max_queue_size=MANY, max_schedules=MANY)
 class Keeper(Actor):
     """Counts in all of its stores at once."""
 
     state: int = 0
+    numbers = Queue[int]()
 
     async def on_migrate(self, is_new: bool) -> None:
         await self.ctx.db.migrate(["CREATE TABLE halves (number INTEGER, half INTEGER)"])
@@ -37,18 +45,23 @@ class Keeper(Actor):
         keys = await self.ctx.kv.list()
         rows = await self.ctx.db.fetch_all("SELECT number, count(*) FROM halves GROUP BY number ORDER BY 1")
         return Found(
-            state=self.state, keys=[int(key) for key, _ in keys], rows=[(row[0], row[1]) for row in rows]
+            state=self.state,
+            keys=[int(key) for key, _ in keys],
+            rows=[(row[0], row[1]) for row in rows],
+            messages=[job.body for job in await self.numbers.try_next_batch(MANY, completable=True)],
+            planned=len(self.ctx.schedule.list()),
         )
 
     @action
     async def count(self) -> int:
         number = self.state + 1
-        await self.ctx.db.execute("DELETE FROM halves WHERE number >= ?", [number])
+        await self.numbers.send(number)
         async with self.ctx.db.transaction() as tx:
             for half in (0, 1):
                 await tx.execute("INSERT INTO halves VALUES (?, ?)", [number, half])
         self.state = number
         await self.ctx.kv.put(f"{number:08}", "x" * 100)
+        await self.ctx.schedule.at(FAR, Keeper.count)
         return number
 
 

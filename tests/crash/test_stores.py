@@ -57,6 +57,6 @@ async def life(data_dir: Path, seconds: float) -> tuple[Found, int]:
 def require_agreement(found: Found, answered: int) -> None:
     assert found.state >= answered, "an answered call was lost"
     assert found.keys == list(range(1, found.state + 1)), "keys and state are of different moments"
-    numbers = [number for number, _ in found.rows]
-    assert all(halves == 2 for _, halves in found.rows), "half of a transaction was found"
-    assert numbers in (list(range(1, found.state + 1)), list(range(1, found.state + 2)))
+    assert found.rows == [(number, 2) for number in range(1, found.state + 1)], "rows and state disagree"
+    assert found.messages == list(range(1, found.state + 1)), "messages and state disagree"
+    assert found.planned == found.state, "schedules and state disagree"

@@ -18,17 +18,20 @@ from typing import Protocol
 
 from rivetkit_core._version import VERSION
 from rivetkit_core.actor.factory import ActorFactory
-from rivetkit_core.actor.schedule import SCHEDULE_KEYS
+from rivetkit_core.actor.inspector_token import InspectorOptions
+from rivetkit_core.actor.startup import START_KEYS
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.errors import error
+from rivetkit_core.host.engine.deletions import Deletions
 from rivetkit_core.host.engine.envoy import Envoy
 from rivetkit_core.host.engine.hosted import HostedActor, Outcome
 from rivetkit_core.host.engine.link import Dialer
 from rivetkit_core.host.engine.tunnel.tunnel import Tunnel
 from rivetkit_core.host.engine.watchdog import Watchdog
 from rivetkit_core.host.port import ActorAccess
+from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.wire.envoy.messages import (
     ActorEvent,
     Checkpoint,
@@ -40,12 +43,13 @@ from rivetkit_core.wire.envoy.messages import (
     StopReason,
     ToEnvoyTunnel,
 )
-from rivetkit_core.wire.persisted import ACTOR_KEY
+from rivetkit_core.wire.persisted import QUEUE_MESSAGE_PREFIX, QUEUE_METADATA_KEY
 
 log = logging.getLogger("rivetkit.envoy")
 
 _DRAIN_MARGIN = 5.0
 _PING_STALE_AFTER = 20.0
+_PRELOADED_BYTES = 64 * 1024
 
 
 class Environment(Protocol):
@@ -69,6 +73,14 @@ class Environment(Protocol):
         """Whether other processes of the pool could take our actors over."""
         ...
 
+    async def delete(self, actor_id: str) -> None:
+        """Destroy an actor; returns when it has stopped.
+
+        Raises:
+            RivetError: The engine did not do it.
+        """
+        ...
+
     async def close(self) -> None:
         """Give back what ``prepare`` took, whether or not it succeeded. Idempotent."""
         ...
@@ -80,6 +92,7 @@ class EngineHost:
     Args:
         access: How the actors reach others; the host closes it.
         connect_timeout: Seconds until the engine must have accepted this process.
+        metrics: Where its actors' numbers are added up; hosts may share it.
         linger: Seconds between the end of the last actor and that of the connection, for late requests.
     """
 
@@ -94,11 +107,15 @@ class EngineHost:
         expose_errors: bool = False,
         connect_timeout: float = 30.0,
         linger: float = 1.0,
+        metrics: ProcessMetrics | None = None,
+        inspector: InspectorOptions | None = None,
     ) -> None:
         self.clock = clock
         self.entropy = entropy
         self.access = access
         self.expose_errors = expose_errors
+        self.metrics = metrics or ProcessMetrics()
+        self.inspector = inspector or InspectorOptions()
         self.factories: Mapping[str, ActorFactory] = {factory.name: factory for factory in factories}
         self._environment = environment
         self._connect_timeout = connect_timeout
@@ -114,6 +131,7 @@ class EngineHost:
         self._tasks: dict[HostedActor, asyncio.Task[Outcome]] = {}
         self._ended = asyncio.Event()
         self._watchdog = Watchdog(clock)
+        self._deletions = Deletions(environment.delete, clock)
         self._unsaved = 0
         self._sleepy = False
         self.is_open = False
@@ -192,6 +210,7 @@ class EngineHost:
             # before it hears that this envoy leaves, or it would move them.
             await self.clock.sleep(self._linger)
             await self._end_by_force_after(self._grace() + _DRAIN_MARGIN)
+        await self._deletions.close(_DRAIN_MARGIN)
         self.envoy.begin_drain()
         await self._tunnel.close()
         await self.access.aclose()
@@ -282,6 +301,9 @@ class EngineHost:
     def report(self, actor_id: str, generation: int, *events: ActorEvent) -> None:
         self.envoy.report(actor_id, generation, *events)
 
+    def destroy(self, actor_id: str) -> None:
+        self._deletions.begin(actor_id)
+
     async def released(self, actor_id: str, generation: int) -> None:
         await self._tunnel.actor_ended(actor_id, generation)
 
@@ -347,8 +369,13 @@ async def _quietly(task: asyncio.Task[Outcome]) -> None:
 def _describe(factory: ActorFactory) -> dict[str, object]:
     """What dashboards show of an actor name, and which records should come with its start commands."""
     config = factory.config
-    keys = [list(key) for key in (ACTOR_KEY, *SCHEDULE_KEYS)]  # what every start reads
-    shown: dict[str, object] = {"preload": {"keys": keys, "prefixes": []}}
+    keys, prefixes = list[bytes](START_KEYS), list[bytes]()  # what every start reads
+    if factory.queues:
+        keys.append(QUEUE_METADATA_KEY)
+        prefixes.append(QUEUE_MESSAGE_PREFIX)
+    # A prefix that does not fit is left out as a whole, so what is there is complete.
+    wanted = [{"prefix": list(prefix), "maxBytes": _PRELOADED_BYTES, "partial": False} for prefix in prefixes]
+    shown: dict[str, object] = {"preload": {"keys": [list(key) for key in keys], "prefixes": wanted}}
     if config.icon is not None:
         shown["icon"] = config.icon
     if config.display_name is not None:

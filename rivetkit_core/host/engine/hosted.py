@@ -21,6 +21,7 @@ from typing import Protocol
 
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.inspector_token import InspectorOptions
 from rivetkit_core.actor.lifecycle import Lifecycle, StopKind
 from rivetkit_core.actor.parts import ActorPorts
 from rivetkit_core.actor.task import ActorTask
@@ -31,6 +32,7 @@ from rivetkit_core.host.engine.kv import KvStorage
 from rivetkit_core.host.engine.sql import RemoteDatabase
 from rivetkit_core.host.engine.storage_requests import RequestScope
 from rivetkit_core.host.port import ActorAccess
+from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.wire import actor_key
 from rivetkit_core.wire.envoy.messages import (
     ActorEvent,
@@ -78,6 +80,12 @@ class Platform(Protocol):
     @property
     def expose_errors(self) -> bool: ...
 
+    @property
+    def metrics(self) -> ProcessMetrics: ...
+
+    @property
+    def inspector(self) -> InspectorOptions: ...
+
     def factory(self, name: str) -> ActorFactory:
         """The factory of an actor name.
 
@@ -88,6 +96,10 @@ class Platform(Protocol):
 
     def report(self, actor_id: str, generation: int, *events: ActorEvent) -> None:
         """Tell the engine."""
+        ...
+
+    def destroy(self, actor_id: str) -> None:
+        """Have the engine destroy an actor that it is stopping for another reason."""
         ...
 
     async def released(self, actor_id: str, generation: int) -> None:
@@ -114,6 +126,7 @@ class HostedActor:
         self._start_command = start
         self._scope = scope
         self._platform = platform
+        scope.on_fenced = self.lose
         self._storage = KvStorage(scope, start.preloaded_kv)
         self._stop: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
         self._wanted = asyncio.Event()
@@ -155,6 +168,8 @@ class HostedActor:
 
     def request_destroy(self) -> None:
         self._intend(StopIntent())
+        if self._stop.done() and _KINDS.get(self._stop.result()) is StopKind.SLEEP:
+            self._platform.destroy(self.actor_id)  # an intent would come too late
 
     def report_crash(self, message: str) -> None:
         """Told to the engine with the end that it then asks for: one with an error destroys nothing."""
@@ -188,7 +203,7 @@ class HostedActor:
                 await self._actor.kill()
             raise
         except Exception as failure:
-            log.exception("actor %s, generation %d", self.actor_id, self.generation)
+            log.exception("actor %s, generation %d", self.actor_id, self.generation, extra=self._about)
             outcome = Outcome(_stopped(failure), unsaved=True)
         await self._platform.released(self.actor_id, self.generation)
         self._scope.close()
@@ -239,12 +254,14 @@ class HostedActor:
                     host=self,
                     database=RemoteDatabase(self._scope),
                     expose_errors=platform.expose_errors,
+                    metrics=platform.metrics,
+                    inspector=platform.inspector,
                 ),
             )
         except RivetError:
             raise
         except Exception as failure:
-            log.exception("actor %s could not be made", self.actor_id)
+            log.exception("actor %s could not be made", self.actor_id, extra=self._about)
             raise error("actor.start_failed") from failure
         await actor.start(command.input)
         return actor
@@ -255,17 +272,24 @@ class HostedActor:
             return Outcome(_LOST)
         crashed = reason is StopReason.STOP_INTENT and not actor.context.destroy_requested
         crash = self._crash if crashed else None
+        kind = _KINDS[reason] if crash is None else StopKind.SLEEP
+        if kind is StopKind.SLEEP and actor.context.destroy_requested:
+            self._platform.destroy(self.actor_id)  # its intent came after another one, which won
+            kind = StopKind.DESTROY
         try:
-            await actor.stop(_KINDS[reason] if crash is None else StopKind.SLEEP)
+            await actor.stop(kind)
         except Exception as failure:
-            log.exception("actor %s stopped without saving its last changes", self.actor_id)
+            log.exception(
+                "actor %s stopped without saving its last changes", self.actor_id, extra=self._about
+            )
             await actor.kill()
             return Outcome(_stopped(failure), unsaved=True)
         return Outcome(Stopped(StopCode.OK) if crash is None else _stopped(RuntimeError(crash)))
 
     async def _fail(self, failure: RivetError) -> Outcome:
         """Let those who wait for the actor have its start's error, instead of a start after another."""
-        log.error("actor %s (%s) could not start: %s", self.actor_id, self._start_command.name, failure)
+        name = self._start_command.name
+        log.error("actor %s (%s) could not start: %s", self.actor_id, name, failure, extra=self._about)
         seen = masked(failure, expose=self._platform.expose_errors)
         key = self._start_command.key or actor_key.serialize(())
         seen.actor = ActorSpecifier(self.actor_id, self.generation, key)
@@ -299,6 +323,12 @@ class HostedActor:
             self._intent = intent
             if self._running:
                 self._report(intent)
+
+    @property
+    def _about(self) -> dict[str, object]:
+        """What log records say of this generation."""
+        name = self._start_command.name
+        return {"actor_id": self.actor_id, "actor_name": name, "generation": self.generation}
 
     def _report(self, *events: ActorEvent) -> None:
         self._platform.report(self.actor_id, self.generation, *events)

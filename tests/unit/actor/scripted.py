@@ -18,7 +18,9 @@ from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import SeededEntropy
 from rivetkit_core.errors import RivetError, error
+from rivetkit_core.host.embedded.databases import Databases
 from rivetkit_core.host.port import ActorKey, ActorStorage, Link, Target
+from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.testing import FakeClock, MemoryStore
 from rivetkit_core.wire import cbor
 from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
@@ -128,6 +130,14 @@ class Scripted:
     async def on_disconnect(self, conn: Connection) -> None:
         await self._conn_hook("on_disconnect", conn)
 
+    @property
+    def guards_subscriptions(self) -> bool:
+        return "admit_subscription" in self.script.conn_hooks
+
+    async def admit_subscription(self, event: str, conn: Connection) -> None:
+        self.log.append(f"subscribe {event}")
+        await self._conn_hook("admit_subscription", conn)
+
     async def run_action(self, name: str, args: bytes, conn: Connection | None) -> bytes:
         handler = self.script.actions[name]
         return cbor.encode(await handler(self, cast("list[object]", cbor.decode(args))))
@@ -233,18 +243,24 @@ async def end_all() -> None:
 
 
 class World:
-    """One actor id with its storage, across any number of generations."""
+    """One actor id with its storage, across any number of generations.
+
+    Args:
+        databases: Where its SQLite database is, if it has one.
+    """
 
     ACTOR_ID = "actor1"
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, *, databases: Databases | None = None) -> None:
         self.script = script
+        self._databases = databases
         self.clock = FakeClock()
         self.store = MemoryStore()
         self.log: list[str] = []
         self.generation = 0
         self.host = RecordingHost()
         self.alarm = self.host.alarm
+        self.metrics = ProcessMetrics()
         self.storage: ActorStorage = self.store.storage(self.ACTOR_ID)
         self.instance: Scripted
 
@@ -273,6 +289,8 @@ class World:
                 clock=self.clock,
                 entropy=SeededEntropy(self.generation),
                 host=self.host,
+                metrics=self.metrics,
+                database=self._databases and self._databases.database(self.ACTOR_ID, self.storage),
             ),
         )
         _alive.append(task)
