@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.hibernation import SocketId
 from rivetkit_core.actor.lifecycle import Lifecycle, StopKind
 from rivetkit_core.actor.parts import ActorPorts
 from rivetkit_core.actor.task import ActorTask
@@ -35,6 +36,7 @@ from rivetkit_core.wire import actor_key
 from rivetkit_core.wire.envoy.messages import (
     ActorEvent,
     Checkpoint,
+    RequestId,
     Running,
     SetAlarm,
     SleepIntent,
@@ -88,6 +90,14 @@ class Platform(Protocol):
 
     def report(self, actor_id: str, generation: int, *events: ActorEvent) -> None:
         """Tell the engine."""
+        ...
+
+    def resumed(self, actor: ActorTask, listed: Sequence[RequestId]) -> None:
+        """Give a started actor the websockets back that the engine kept for it."""
+        ...
+
+    def turned_away(self, listed: Sequence[RequestId], failure: RivetError | None) -> None:
+        """Part with them instead, as far as this envoy is concerned: for good, if the start failed."""
         ...
 
     async def released(self, actor_id: str, generation: int) -> None:
@@ -198,12 +208,16 @@ class HostedActor:
     # --- inside ---------------------------------------------------------------------------------
 
     async def _live(self) -> Outcome:
+        kept = self._start_command.hibernating_requests
         try:
             self._actor = await self._start_unless_lost()
         except RivetError as failure:
+            self._platform.turned_away(kept, masked(failure))
             return await self._fail(failure)
         if self._actor is None:
+            self._platform.turned_away(kept, None)
             return Outcome(_LOST)
+        self._platform.resumed(self._actor, kept)
         # Waking does not clear an alarm, so every start says anew when the next one is due.
         self._running = True
         self._report(Running(), SetAlarm(self._alarm))
@@ -246,7 +260,8 @@ class HostedActor:
         except Exception as failure:
             log.exception("actor %s could not be made", self.actor_id)
             raise error("actor.start_failed") from failure
-        await actor.start(command.input)
+        live = [SocketId(id.gateway_id, id.request_id) for id in command.hibernating_requests]
+        await actor.start(command.input, live=live)
         return actor
 
     async def _finish(self, actor: ActorTask, reason: StopReason) -> Outcome:
@@ -297,6 +312,8 @@ class HostedActor:
         """Ask the engine for a stop command; to be destroyed overrules to sleep."""
         if self._intent is None or (isinstance(self._intent, SleepIntent) and isinstance(intent, StopIntent)):
             self._intent = intent
+            if self._actor is not None and isinstance(intent, SleepIntent):
+                self._actor.sleep.commit()
             if self._running:
                 self._report(intent)
 

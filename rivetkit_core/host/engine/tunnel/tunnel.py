@@ -33,8 +33,8 @@ from rivetkit_core.wire.envoy.messages import (
 log = logging.getLogger("rivetkit.tunnel")
 
 
-def _never(_actor: ActorTask, _path: str) -> bool:
-    return False
+def _live_connections(_actor: ActorTask, path: str) -> bool:
+    return path == "/connect"
 
 
 class Tunnel:
@@ -52,7 +52,7 @@ class Tunnel:
         clock: Clock,
         writable: Writable = always_writable,
         handler: HttpHandler = serve_actor_http,
-        can_hibernate: CanHibernate = _never,
+        can_hibernate: CanHibernate = _live_connections,
     ) -> None:
         self.max_payload = 20_971_520
         self._tasks = TunnelTasks(clock)
@@ -94,9 +94,9 @@ class Tunnel:
         await self._tasks.end((actor_id, generation))
 
     def expect(self, listed: Sequence[RequestId]) -> None:
-        """Hold messages of hibernating websockets until their starting actor calls ``restore``.
+        """Hold messages of hibernating websockets until their starting actor is there for ``resume``.
 
-        Call it with the start command; ``give_up`` takes it back when the start fails.
+        Call it with the start command; ``give_up`` takes it back, and ``refuse`` when the start fails.
         """
         self._sockets.expect(listed)
 
@@ -112,6 +112,14 @@ class Tunnel:
             known: What the actor stored about its websockets.
         """
         return self._sockets.restore(listed, known, self.max_payload)
+
+    def resume(self, actor: ActorTask, listed: Sequence[RequestId]) -> None:
+        """``restore`` what a started actor knows, and serve it."""
+        self._sockets.resume(actor, listed, self.max_payload)
+
+    def refuse(self, listed: Sequence[RequestId], reason: str) -> None:
+        """Close hibernating websockets (1011), because their actor cannot start."""
+        self._sockets.refuse(listed, reason)
 
     async def close(self) -> None:
         """End everything that is under way, within a few seconds. Messages are ignored from now on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rivetkit_core.actor.hibernation import SocketId, SocketOrigin
 from rivetkit_core.edge.websocket import SocketClosed
 from rivetkit_core.host.engine.tunnel.indices import Outgoing
 from rivetkit_core.host.engine.tunnel.socket import TunnelSocket
@@ -35,6 +36,7 @@ class Solo:
             max_payload=1000,
             clock=self.clock,
             ended=self._ended,
+            origin=SocketOrigin(SocketId(b"gate", b"req1"), "/connect", {}),
         )
 
     @property
