@@ -280,8 +280,11 @@ class EngineHost:
     def report(self, actor_id: str, generation: int, *events: ActorEvent) -> None:
         self.envoy.report(actor_id, generation, *events)
 
-    def resumed(self, actor: ActorTask, listed: Sequence[RequestId]) -> None:
-        self._tunnel.resume(actor, listed)
+    def expected(self, actor_id: str, listed: Sequence[RequestId]) -> Sequence[RequestId]:
+        return self._tunnel.expect(actor_id, listed)
+
+    def resumed(self, actor: ActorTask, listed: Sequence[RequestId], expected: Sequence[RequestId]) -> None:
+        self._tunnel.resume(actor, listed, expected)
 
     def turned_away(self, listed: Sequence[RequestId], failure: RivetError | None) -> None:
         if failure is None:
@@ -296,7 +299,6 @@ class EngineHost:
 
     def _begin(self, checkpoint: Checkpoint, start: StartActor, older: HostedActor | None) -> None:
         envoy = self.envoy
-        self._tunnel.expect(start.hibernating_requests)
         envoy.events.supersede(checkpoint.actor_id, checkpoint.generation)
         predecessor: asyncio.Task[Outcome] | None = None
         if older is not None:

@@ -92,7 +92,11 @@ class Platform(Protocol):
         """Tell the engine."""
         ...
 
-    def resumed(self, actor: ActorTask, listed: Sequence[RequestId]) -> None:
+    def expected(self, actor_id: str, listed: Sequence[RequestId]) -> Sequence[RequestId]:
+        """Hold what clients say whose websockets the engine kept; which ones those may be."""
+        ...
+
+    def resumed(self, actor: ActorTask, listed: Sequence[RequestId], expected: Sequence[RequestId]) -> None:
         """Give a started actor the websockets back that the engine kept for it."""
         ...
 
@@ -135,6 +139,7 @@ class HostedActor:
         self._alarm: int | None = None
         self._crash: str | None = None
         self._intent: SleepIntent | StopIntent | None = None
+        self._kept: Sequence[RequestId] = ()
 
     def running(self) -> ActorTask | None:
         """The actor, if it takes requests.
@@ -190,6 +195,7 @@ class HostedActor:
         """Live. ``predecessor`` is an older generation whose end is waited for first. Never raises."""
         if predecessor is not None:
             await predecessor
+        self._kept = self._platform.expected(self.actor_id, self._start_command.hibernating_requests)
         try:
             outcome = await self._live()
         except asyncio.CancelledError:
@@ -208,7 +214,8 @@ class HostedActor:
     # --- inside ---------------------------------------------------------------------------------
 
     async def _live(self) -> Outcome:
-        kept = self._start_command.hibernating_requests
+        listed = self._start_command.hibernating_requests
+        kept = self._kept
         try:
             self._actor = await self._start_unless_lost()
         except RivetError as failure:
@@ -217,7 +224,7 @@ class HostedActor:
         if self._actor is None:
             self._platform.turned_away(kept, None)
             return Outcome(_LOST)
-        self._platform.resumed(self._actor, kept)
+        self._platform.resumed(self._actor, listed, kept)
         # Waking does not clear an alarm, so every start says anew when the next one is due.
         self._running = True
         self._report(Running(), SetAlarm(self._alarm))
@@ -260,7 +267,7 @@ class HostedActor:
         except Exception as failure:
             log.exception("actor %s could not be made", self.actor_id)
             raise error("actor.start_failed") from failure
-        live = [SocketId(id.gateway_id, id.request_id) for id in command.hibernating_requests]
+        live = [SocketId(id.gateway_id, id.request_id) for id in self._kept]
         await actor.start(command.input, live=live)
         return actor
 

@@ -17,7 +17,7 @@ from rivetkit_core.edge.serving import refuse_socket, serve_socket
 from rivetkit_core.errors import ProtocolError, RivetError
 from rivetkit_core.host.engine.tunnel.exchange import Refused, require_running
 from rivetkit_core.host.engine.tunnel.indices import Outgoing, Send, Writable
-from rivetkit_core.host.engine.tunnel.memory import Recent
+from rivetkit_core.host.engine.tunnel.memory import Kept, Recent
 from rivetkit_core.host.engine.tunnel.placement import Placement, generation_of
 from rivetkit_core.host.engine.tunnel.socket import TunnelSocket
 from rivetkit_core.host.engine.tunnel.tasks import TunnelTasks
@@ -35,6 +35,8 @@ CanHibernate = Callable[[ActorTask, str], bool]
 """Whether the websocket of a path may outlive a generation of the actor."""
 
 _LEFT_SECONDS = 120.0
+_CHANGE_OVER = 0.25
+"""Seconds for which nothing is said to a client whose websocket the engine does not list yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Sockets:
         self._can_hibernate = can_hibernate
         self._open: dict[RequestId, TunnelSocket] = {}
         self._waiting = Waiting()
+        self._kept = Kept(clock)
         self._left: Recent[RequestId] = Recent(clock, seconds=_LEFT_SECONDS)
 
     def open(self, id: RequestId, index: int, opened: EngineWebSocketOpen, max_payload: int) -> None:
@@ -109,6 +112,8 @@ class Sockets:
         socket = self._open.get(id)
         if socket is not None:
             socket.arrive(index, message)
+        elif id in self._left:  # it is not gone after all
+            Outgoing(id, self._send).send(HostWebSocketClose(1001, "ws.going_away"))
         else:
             self._waiting.take(id, index, message)
 
@@ -125,9 +130,15 @@ class Sockets:
         for socket in tuple(self._open.values()):
             socket.end(code, reason)
 
-    def expect(self, listed: Sequence[RequestId]) -> None:
-        """An actor is starting whose clients the engine kept: hold what they say until ``restore``."""
-        self._waiting.expect(listed)
+    def expect(self, actor_id: str, listed: Sequence[RequestId]) -> Sequence[RequestId]:
+        """An actor is starting whose clients the engine kept: hold what they say until ``restore``.
+
+        Returns:
+            The websockets that may come back: those listed, and those kept too lately to be listed.
+        """
+        kept = tuple({*listed, *self._kept.of(actor_id)})
+        self._waiting.expect(kept)
+        return kept
 
     def give_up(self, listed: Sequence[RequestId]) -> None:
         """The actor did not start: forget what its clients said; the engine has kept it."""
@@ -135,7 +146,12 @@ class Sockets:
             self._waiting.release(id)
 
     def restore(
-        self, listed: Sequence[RequestId], known: Mapping[RequestId, StoredSocket], max_payload: int
+        self,
+        listed: Sequence[RequestId],
+        known: Mapping[RequestId, StoredSocket],
+        max_payload: int,
+        *,
+        writable: Writable | None = None,
     ) -> Restored:
         """Take up the websockets the engine kept for an actor; those nobody knows are closed."""
         attached: dict[RequestId, TunnelSocket] = {}
@@ -146,7 +162,8 @@ class Sockets:
                 closing = HostWebSocketClose(1000, "ws.meta_not_found_during_restore")
                 Outgoing(id, self._send).send(closing)
                 continue
-            outgoing = Outgoing(id, self._send, index=stored.next_index, writable=self._writable)
+            free = writable or self._writable
+            outgoing = Outgoing(id, self._send, index=stored.next_index, writable=free)
             origin = _origin(id, stored.path, stored.headers)
             socket = self._add(origin, outgoing, stored.received_index, max_payload, can_hibernate=True)
             attached[id] = socket
@@ -158,14 +175,37 @@ class Sockets:
                         socket.gone()
         return Restored(attached, tuple(id for id in known if id not in attached))
 
-    def resume(self, actor: ActorTask, listed: Sequence[RequestId], max_payload: int) -> None:
+    def resume(
+        self,
+        actor: ActorTask,
+        listed: Sequence[RequestId],
+        expected: Sequence[RequestId],
+        max_payload: int,
+    ) -> None:
         """Serve the websockets that the engine kept for an actor, and remember whose clients have left."""
         known = {RequestId(*id): stored for id, stored in actor.kept_sockets.items()}
+        for id in expected:
+            if id not in known and id not in listed:
+                self._waiting.release(id)
         for id in actor.left_sockets:
             self._left.add(RequestId(*id))
         served = (actor.identity.actor_id, actor.identity.specifier.generation)
-        for socket in self.restore(listed, known, max_payload).attached.values():
+        sockets = dict(self.restore(listed, known, max_payload).attached)
+        unlisted = [id for id in known if id not in sockets]
+        sockets |= self.restore(unlisted, known, max_payload, writable=self._changed_over()).attached
+        for socket in sockets.values():
             self._tasks.spawn(served, self._serve(actor, socket, kept=True, resumed=True))
+
+    def _changed_over(self) -> Writable:
+        free_at = self._clock.monotonic() + _CHANGE_OVER
+
+        async def writable() -> None:
+            left = free_at - self._clock.monotonic()
+            if left > 0:
+                await self._clock.sleep(left)
+            await self._writable()
+
+        return writable
 
     def refuse(self, listed: Sequence[RequestId], reason: str) -> None:
         """Close the websockets that the engine kept for an actor that cannot start."""
@@ -213,7 +253,8 @@ class Sockets:
         try:
             keeper = socket if kept else None
             path = socket.origin.path
-            await serve_socket(actor, path, options, socket, self._clock, keeper, resumed=resumed)
+            if await serve_socket(actor, path, options, socket, self._clock, keeper, resumed=resumed):
+                self._kept.add(actor.identity.actor_id, RequestId(*socket.origin.id))
         finally:
             socket.end(1011, "actor.stopped")
 

@@ -93,12 +93,15 @@ class Tunnel:
         self._placement.ended(actor_id)
         await self._tasks.end((actor_id, generation))
 
-    def expect(self, listed: Sequence[RequestId]) -> None:
+    def expect(self, actor_id: str, listed: Sequence[RequestId]) -> Sequence[RequestId]:
         """Hold messages of hibernating websockets until their starting actor is there for ``resume``.
 
         Call it with the start command; ``give_up`` takes it back, and ``refuse`` when the start fails.
+
+        Returns:
+            The websockets that may come back: those listed, and those kept too lately to be listed.
         """
-        self._sockets.expect(listed)
+        return self._sockets.expect(actor_id, listed)
 
     def give_up(self, listed: Sequence[RequestId]) -> None:
         """Forget what ``expect`` held. The engine delivers it again to the next generation."""
@@ -113,9 +116,9 @@ class Tunnel:
         """
         return self._sockets.restore(listed, known, self.max_payload)
 
-    def resume(self, actor: ActorTask, listed: Sequence[RequestId]) -> None:
-        """``restore`` what a started actor knows, and serve it."""
-        self._sockets.resume(actor, listed, self.max_payload)
+    def resume(self, actor: ActorTask, listed: Sequence[RequestId], expected: Sequence[RequestId]) -> None:
+        """``restore`` what a started actor knows of what was listed and expected, and serve it."""
+        self._sockets.resume(actor, listed, expected, self.max_payload)
 
     def refuse(self, listed: Sequence[RequestId], reason: str) -> None:
         """Close hibernating websockets (1011), because their actor cannot start."""

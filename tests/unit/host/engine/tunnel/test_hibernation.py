@@ -141,7 +141,7 @@ async def test_a_stored_websocket_that_is_not_listed_has_gone() -> None:
 
 async def test_what_a_client_says_while_its_actor_starts_is_kept() -> None:
     engine = Engine(FakeClock())
-    engine.tunnel.expect([request_id(1)])
+    engine.tunnel.expect("actor", [request_id(1)])
     engine.give_at(1, 5, text(b"wake up"))
     engine.give_at(1, 6, EngineWebSocketClose(1000))
     known = {request_id(1): StoredSocket(received_index=4, next_index=9)}
@@ -153,7 +153,7 @@ async def test_what_a_client_says_while_its_actor_starts_is_kept() -> None:
 
 async def test_what_a_client_says_to_an_actor_that_does_not_start_is_forgotten() -> None:
     engine = Engine(FakeClock())
-    engine.tunnel.expect([request_id(1)])
+    engine.tunnel.expect("actor", [request_id(1)])
     engine.give_at(1, 5, text(b"wake up"))
     engine.tunnel.give_up([request_id(1)])
     known = {request_id(1): StoredSocket(received_index=4, next_index=9)}
@@ -164,7 +164,7 @@ async def test_what_a_client_says_to_an_actor_that_does_not_start_is_forgotten()
 
 async def test_what_is_kept_for_a_starting_actor_is_bounded() -> None:
     engine = Engine(FakeClock())
-    engine.tunnel.expect([request_id(1)])
+    engine.tunnel.expect("actor", [request_id(1)])
     for index in range(5, 5 + 2000):
         engine.give_at(1, index, text(b""))
     known = {request_id(1): StoredSocket(received_index=4, next_index=9)}
