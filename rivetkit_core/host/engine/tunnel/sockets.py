@@ -70,6 +70,7 @@ class Sockets:
         self._waiting = Waiting()
         self._kept = Kept(clock)
         self._left: Recent[RequestId] = Recent(clock, seconds=_LEFT_SECONDS)
+        self._closed: Recent[RequestId] = Recent(clock, seconds=_LEFT_SECONDS)
 
     def open(self, id: RequestId, index: int, opened: EngineWebSocketOpen, max_payload: int) -> None:
         """A client connected, or the engine opens a websocket once more."""
@@ -123,6 +124,7 @@ class Sockets:
         if socket is not None:
             socket.gone()
         else:
+            self._closed.add(id)  # its actor may sleep already, and be told at its next start
             self._waiting.take(id, index, closing)
 
     def close_all(self, code: int, reason: str) -> None:
@@ -136,7 +138,7 @@ class Sockets:
         Returns:
             The websockets that may come back: those listed, and those kept too lately to be listed.
         """
-        kept = tuple({*listed, *self._kept.of(actor_id)})
+        kept = tuple(id for id in {*listed, *self._kept.of(actor_id)} if id not in self._closed)
         self._waiting.expect(kept)
         return kept
 
