@@ -234,6 +234,15 @@ class RecordingHost:
         await self.alarm.set(at_ms)
 
 
+_alive: list[ActorTask] = []
+
+
+async def end_all() -> None:
+    """End what the tests' worlds have started."""
+    while _alive:
+        await _alive.pop().kill()
+
+
 class World:
     """One actor id with its storage, across any number of generations."""
 
@@ -266,7 +275,7 @@ class World:
             queues=self.script.queues,
             config=self.script.config,
         )
-        return ActorTask(
+        task = ActorTask(
             factory,
             ActorIdentity(self.ACTOR_ID, "scripted", ("a", "b/c"), self.generation),
             ActorPorts(
@@ -277,6 +286,8 @@ class World:
                 host=self.host,
             ),
         )
+        _alive.append(task)
+        return task
 
     async def started(self, input: object = None) -> ActorTask:
         """The next generation, started."""
