@@ -14,7 +14,6 @@ from tests.contract.client import RawClient, RawSocket, by_key
 from tests.contract.hosts import embedded_only
 from tests.contract.serving import Serving
 
-
 _SETTLED_MS = 100
 
 
