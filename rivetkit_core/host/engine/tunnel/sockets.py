@@ -113,7 +113,7 @@ class Sockets:
         """A client closed its websocket, or the engine confirms that we did."""
         socket = self._open.get(id)
         if socket is not None:
-            socket.gone()
+            socket.gone(closing.code, closing.reason)
         else:
             self._waiting.take(id, index, closing)
 
@@ -150,8 +150,8 @@ class Sockets:
                 match message:
                     case WebSocketMessage():
                         socket.arrive(index, message)
-                    case EngineWebSocketClose():
-                        socket.gone()
+                    case EngineWebSocketClose(code, reason):
+                        socket.gone(code, reason)
         return Restored(attached, tuple(id for id in known if id not in attached))
 
     def _add(
