@@ -22,6 +22,10 @@ from rivetkit_core.config import ActorConfig, Durability, RunErrorPolicy
 from rivetkit_core.errors import error
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+    from starlette.websockets import WebSocket
+
     from rivetkit._context import Context
     from rivetkit._job import QueueRef
 
@@ -45,6 +49,7 @@ class ActorOptions(TypedDict, total=False):
     on_connect_timeout: float
     on_destroy_timeout: float | None
     action_timeout: float
+    on_request_timeout: float
     sleep_timeout: float
     no_sleep: bool
     sleep_grace_period: float
@@ -142,6 +147,27 @@ class Actor(Contract):
 
     async def on_disconnect(self, conn: Conn[Any, Any], /) -> None:
         """Runs after a connection is gone, whoever closed it."""
+
+    async def on_request(self, request: Request, /) -> ASGIApp:
+        """Answers a raw HTTP request: return a Starlette response, or any other ASGI application.
+
+        What an application is returned for must not have read the request's body. Cancelled when the client
+        goes away; the answer has to begin within ``on_request_timeout``.
+        """
+        raise error("actor.invalid_operation", operation="on_request", reason="the actor has no such hook")
+
+    async def on_websocket(self, websocket: WebSocket, /) -> None:
+        """Serves a raw websocket; it is closed when this returns.
+
+        The actor stays awake while it is open. ``self.conn`` is its connection.
+        """
+
+    async def create_app(self) -> ASGIApp:
+        """Make the application that answers all raw requests and websockets, instead of the two hooks.
+
+        Runs once in every life of the actor, when the first of them comes.
+        """
+        raise error("actor.invalid_operation", operation="create_app", reason="the actor has no such hook")
 
     async def can_publish(self, queue: QueueRef[Any, Any, Any], /) -> bool:
         """Whether the client that is calling may send to ``queue``; compare with ``==``."""

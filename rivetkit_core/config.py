@@ -37,6 +37,9 @@ class ActorConfig:
     ends, it has the grace period for its hooks and its work. ``run_error_policy`` says what a failing ``run``
     means: the actor goes on without it and may sleep, or it ends at once and comes back when needed.
 
+    ``on_request_timeout`` is how long an answer to a raw request may take to begin, ``action_timeout`` if
+    None.
+
     Options that only older SDKs know: ``shutdown_grace_period`` is another name of ``sleep_grace_period``;
     ``on_sleep_timeout`` and ``wait_until_timeout`` make up the grace period where none is given;
     ``run_stop_timeout`` has no effect.
@@ -56,6 +59,7 @@ class ActorConfig:
     on_connect_timeout: float = 5.0
     on_destroy_timeout: float | None = None
     action_timeout: float = 60.0
+    on_request_timeout: float | None = None
     sleep_timeout: float = 30.0
     no_sleep: bool = False
     sleep_grace_period: float | None = None

@@ -23,6 +23,7 @@ from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle
 from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.queue import ActorQueue
+from rivetkit_core.actor.raw import Raw
 from rivetkit_core.actor.resources import Resources
 from rivetkit_core.actor.run import RunHandler
 from rivetkit_core.actor.saver import Saver
@@ -95,6 +96,7 @@ class ActorParts:
         self.startup = self._make_startup()
         self.shutdown = self._make_shutdown()
         self.dispatch = self._make_dispatch()
+        self.raw = self._make_raw()
         self.instance: ActorInstance = factory.create(self.context)
         self._observe()
 
@@ -262,6 +264,19 @@ class ActorParts:
             connections=self.connections,
             touched=self.touched,
             sleeping=lambda: self._lifecycle() is Lifecycle.SLEEP_GRACE,
+        )
+
+    def _make_raw(self) -> Raw:
+        return Raw(
+            config=self._config,
+            clock=self._clock,
+            instance=lambda: self.instance,
+            gate=self.gate,
+            work=self.work,
+            outbox=self.outbox,
+            connections=self.connections,
+            open_connection=self.dispatch.open_for_request,
+            touched=self.touched,
         )
 
     def _make_shutdown(self) -> Shutdown:

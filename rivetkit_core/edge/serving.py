@@ -1,4 +1,4 @@
-"""One websocket of one actor, from its options to its close (client-protocol 4.1).
+"""One websocket of one actor, from its options to its close (client-protocol 4.1, 5.2).
 
 The caller has accepted the websocket and found the actor; this must not know how. What goes wrong is said
 in the close frame, since clients cannot read the body of a refused handshake.
@@ -14,6 +14,8 @@ from rivetkit_core.clock import Clock
 from rivetkit_core.edge.connect import Session
 from rivetkit_core.edge.errors import connection_error
 from rivetkit_core.edge.http import parse_params
+from rivetkit_core.edge.raw import RawHead
+from rivetkit_core.edge.raw_socket import serve_raw_socket
 from rivetkit_core.edge.websocket import Socket, SocketClosed, WebSocketChannel
 from rivetkit_core.errors import RivetError
 from rivetkit_core.wire.client_protocol import Codec
@@ -24,22 +26,31 @@ _CLOSE_TIMEOUT = 5.0
 
 
 async def serve_socket(
-    actor: ActorTask, path: str, options: ConnectOptions, socket: Socket, clock: Clock
+    actor: ActorTask, head: RawHead, options: ConnectOptions, socket: Socket, clock: Clock
 ) -> None:
     """Serve an accepted websocket until either side closes; it is closed on return.
 
     A client that does not read its close frame is given five seconds. Cancelling closes the connection.
     """
-    if path != "/connect":
-        await socket.close(1011, "actor.not_found")
-        return
-    if options.encoding is not None and options.encoding not in list(Encoding):
-        await socket.close(1003, "actor.unsupported_websocket_encoding")
-        return
     try:
         params = parse_params(options.params_json)
     except RivetError as failure:
         await socket.close(1011, f"{failure.group}.{failure.code}")
+        return
+    match head.path:
+        case "/connect":
+            await _serve_connection(actor, params, options, socket, clock)
+        case "/inspector/connect":
+            await socket.close(1011, "actor.not_found")
+        case _:
+            await serve_raw_socket(actor, head, params, socket, clock)
+
+
+async def _serve_connection(
+    actor: ActorTask, params: bytes | None, options: ConnectOptions, socket: Socket, clock: Clock
+) -> None:
+    if options.encoding is not None and options.encoding not in list(Encoding):
+        await socket.close(1003, "actor.unsupported_websocket_encoding")
         return
     codec = Codec(Encoding(options.encoding or Encoding.JSON))
     channel = WebSocketChannel(socket, codec, actor.factory.config)

@@ -7,6 +7,7 @@ clients cannot read the body of a refused handshake.
 from __future__ import annotations
 
 from rivetkit_core.actor.task import ActorTask
+from rivetkit_core.edge.raw import RawHead
 from rivetkit_core.edge.serving import serve_socket
 from rivetkit_core.entropy import new_uuid
 from rivetkit_core.errors import ProtocolError, RivetError, error, masked
@@ -38,16 +39,16 @@ class SocketGateway:
             await socket.close(1011, "request.invalid")
             return
         try:
-            actor, path = await self._reach(head, options)
+            actor, raw = await self._reach(head, options)
         except RivetError as failure:
             seen = masked(failure)
             await _accept(head, ray, send)
             await socket.close(1011, subprotocols.close_reason(seen.group, seen.code, ray))
             return
         await _accept(head, ray, send)
-        await serve_socket(actor, path, options, socket, self._host.clock)
+        await serve_socket(actor, raw, options, socket, self._host.clock)
 
-    async def _reach(self, head: Head, options: subprotocols.ConnectOptions) -> tuple[ActorTask, str]:
+    async def _reach(self, head: Head, options: subprotocols.ConnectOptions) -> tuple[ActorTask, RawHead]:
         parsed: DirectTarget | QueryTarget | None = None
         if is_gateway_path(head.path):
             parsed = parse_target(head.path, head.query)
@@ -59,7 +60,8 @@ class SocketGateway:
             raise error("guard.no_route")
         self._guard.check(*header_tokens(head), parsed.token, options.token)
         target = to_target(parsed, self._host.namespace)
-        return await self._host.reach(target, lasting=True), parsed.path
+        raw = RawHead("GET", parsed.path, parsed.query, head.raw_headers)
+        return await self._host.reach(target, lasting=True), raw
 
 
 async def _accept(head: Head, ray: str, send: Send) -> None:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
+from rivetkit_core.edge.raw import RawHead
 from rivetkit_core.edge.serving import refuse_socket, serve_socket
 from rivetkit_core.errors import ProtocolError, RivetError
 from rivetkit_core.host.engine.tunnel.exchange import Refused, require_running
 from rivetkit_core.host.engine.tunnel.indices import Outgoing, Send, Writable
+from rivetkit_core.host.engine.tunnel.headers import as_raw
 from rivetkit_core.host.engine.tunnel.placement import Placement, generation_of
 from rivetkit_core.host.engine.tunnel.socket import TunnelSocket
 from rivetkit_core.host.engine.tunnel.tasks import TunnelTasks
@@ -76,7 +78,7 @@ class Sockets:
         if known is not None:
             known.reattach(index)
             return
-        path = opened.path.partition("?")[0] or "/"
+        head = _head(opened)
         outgoing = Outgoing(id, self._send, writable=self._writable)
         actor = self._placement.find(opened.actor_id, opened.actor_generation)
         if isinstance(actor, RivetError):
@@ -96,10 +98,10 @@ class Sockets:
         except Refused:
             outgoing.send(HostWebSocketClose(1011, "actor.stopping"))
             return
-        hibernates = self._can_hibernate(actor, path)
+        hibernates = self._can_hibernate(actor, head.path)
         socket = self._add(id, outgoing, index, max_payload, can_hibernate=hibernates)
         served = (opened.actor_id, actor.identity.specifier.generation)
-        self._tasks.spawn(served, self._serve(actor, path, opened.headers, socket))
+        self._tasks.spawn(served, self._serve(actor, head, opened.headers, socket))
 
     def message(self, id: RequestId, index: int, message: WebSocketMessage) -> None:
         """A client sent a frame; one for an unknown websocket came after its end."""
@@ -182,16 +184,21 @@ class Sockets:
             socket.end(1011, subprotocols.close_reason(failure.group, failure.code))
 
     async def _serve(
-        self, actor: ActorTask, path: str, headers: Mapping[str, str], socket: TunnelSocket
+        self, actor: ActorTask, head: RawHead, headers: Mapping[str, str], socket: TunnelSocket
     ) -> None:
         options = _options(headers)
         if options is None:
             socket.end(1011, "request.invalid")
             return
         try:
-            await serve_socket(actor, path, options, socket, self._clock)
+            await serve_socket(actor, head, options, socket, self._clock)
         finally:
             socket.end(1011, "actor.stopped")
+
+
+def _head(opened: EngineWebSocketOpen) -> RawHead:
+    path, _, query = opened.path.partition("?")
+    return RawHead("GET", path or "/", query, as_raw(opened.headers))
 
 
 def _options(headers: Mapping[str, str]) -> subprotocols.ConnectOptions | None:
