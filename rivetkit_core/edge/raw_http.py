@@ -69,6 +69,8 @@ class RawExchange(Protocol):
 async def serve_raw_http(actor: ActorTask, exchange: RawExchange) -> None:
     """Answer one request. Cancel it when the client is gone.
 
+    An answer with the header ``x-rivet-error`` is the runtime's, any other one the actor's own.
+
     Raises:
         RivetError: The answer has begun and cannot be ended: break it off.
     """
@@ -90,7 +92,8 @@ async def serve_raw_http(actor: ActorTask, exchange: RawExchange) -> None:
         if talk.started:
             raise
         answer = error_response(failure, Codec(request_encoding(fields)))
-        headers = [(b"content-type", answer.content_type.encode()), *about]
+        named = f"{failure.group}.{failure.code}".encode()
+        headers = [(b"content-type", answer.content_type.encode()), (b"x-rivet-error", named), *about]
         await exchange.respond(answer.status, headers, answer.body)
 
 

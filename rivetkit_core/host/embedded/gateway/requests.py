@@ -53,7 +53,9 @@ class GatewayExchange:
         self._read = asyncio.Event()
         self._gone = False
         self._streaming = False
-        self._bodiless = not any(name in (b"content-length", b"transfer-encoding") for name, _ in head.headers)
+        self._bodiless = not any(
+            name in (b"content-length", b"transfer-encoding") for name, _ in head.headers
+        )
 
     async def watch(self) -> None:
         """Return when the client has gone away, which shows only when it has sent everything."""
