@@ -87,9 +87,10 @@ class LocalExchange:
         except RivetError as failure:
             self._failure = failure
         finally:
-            self._done = True
+            if not self._done:
+                self._failure = self._failure or error("actor.dropped_reply")
+            await self.finish()
             self._begun.set()
-            self._changed.set()
 
     async def read(self) -> bytes:
         async for chunk in self._body:
@@ -100,6 +101,7 @@ class LocalExchange:
     async def respond(self, status: int, headers: RawHeaders, body: bytes) -> None:
         self._add(body)
         await self.start(status, headers)
+        await self.finish()
 
     async def start(self, status: int, headers: RawHeaders) -> None:
         self.status, self.headers = status, headers
@@ -110,6 +112,10 @@ class LocalExchange:
             self._changed.clear()
             await self._changed.wait()
         self._add(data)
+
+    async def finish(self) -> None:
+        self._done = True
+        self._changed.set()
 
     def _add(self, data: bytes) -> None:
         self._chunks.append(data)

@@ -31,7 +31,7 @@ class ClientGone(Exception):
 
 
 class RawExchange(Protocol):
-    """Port: one request. It is answered by ``respond``, or by ``start`` and any number of ``write``."""
+    """Port: one request. It is answered by ``respond``, or by ``start``, ``write`` and ``finish``."""
 
     @property
     def head(self) -> RawHead: ...
@@ -54,7 +54,7 @@ class RawExchange(Protocol):
         ...
 
     async def start(self, status: int, headers: RawHeaders) -> None:
-        """Send the head; the answer ends when ``serve_raw_http`` returns."""
+        """Send the head of a streamed answer."""
         ...
 
     async def write(self, data: bytes) -> None:
@@ -63,6 +63,10 @@ class RawExchange(Protocol):
         Raises:
             RivetError: ``message.outgoing_too_long`` on a way that cannot stream.
         """
+        ...
+
+    async def finish(self) -> None:
+        """Complete a streamed answer; the handler may run on."""
         ...
 
 
@@ -182,6 +186,7 @@ class _Talk:
         if body:
             await self._exchange.write(bytes(body))
         if not more:
+            await self._exchange.finish()
             self._over.set()
 
     async def _start(self) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.types import ASGIApp
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from rivetkit import Actor, Conn, UserError, action, actor
 from tests.contract.probe import current
@@ -95,4 +98,161 @@ class Site(Actor):
         self.state += 100
 
 
-RAW_CLASSES: tuple[type[Actor], ...] = (Site,)
+@actor(name="socketeer")
+class Socketeer(Actor):
+    """Talks over raw websockets."""
+
+    state: list[str]
+    conn: Conn[object, None]
+
+    @action
+    async def heard(self) -> list[str]:
+        return self.state
+
+    @action
+    async def sockets(self) -> int:
+        return len(self.ctx.conns) - 1  # without the one that asks
+
+    @action
+    async def kick(self, reason: str) -> None:
+        for conn in self.ctx.conns:
+            if conn is not self.conn:
+                await conn.disconnect(reason)
+
+    @action
+    async def nap(self) -> None:
+        await self.ctx.sleep()
+
+    @action
+    async def bye(self) -> None:
+        await self.ctx.destroy()
+
+    async def on_before_connect(self, params: object) -> None:
+        if params == "intruder":
+            raise UserError("go away", code="intruder")
+
+    async def on_disconnect(self, conn: Conn[object, None]) -> None:
+        current.probe.disconnected.set()
+
+    async def on_websocket(self, websocket: WebSocket) -> None:
+        match websocket.url.path:
+            case "/websocket/echo":
+                await self._echo(websocket)
+            case "/websocket/about":
+                await websocket.accept()
+                await websocket.send_json(
+                    [
+                        websocket.url.path,
+                        dict(websocket.query_params),
+                        websocket.scope["subprotocols"],
+                        self.conn.params,
+                        len(self.ctx.conns),
+                    ]
+                )
+            case "/websocket/reject":
+                await websocket.close(4403, "not you")
+            case "/websocket/crash":
+                raise RuntimeError("secret")
+            case "/websocket/refuse":
+                await websocket.accept()
+                raise UserError("no", code="no")
+            case "/websocket/deaf":
+                await websocket.accept()
+                await self._wait_deaf()
+            case "/websocket/journal":
+                await self._journal(websocket)
+            case _:
+                pass
+
+    async def _echo(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        while True:
+            message = await websocket.receive()
+            match message:
+                case {"type": "websocket.receive", "text": str(text)}:
+                    await websocket.send_text(text)
+                case {"type": "websocket.receive", "bytes": bytes(data)}:
+                    await websocket.send_bytes(data)
+                case _:
+                    self.state.append(f"{message['code']} {message.get('reason', '')}".strip())
+                    current.probe.ended.set()
+                    return
+
+    async def _journal(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        try:
+            while True:
+                text = await websocket.receive_text()
+                if text == "wait":
+                    current.probe.entered.set()
+                    await current.probe.gate.wait()
+                self.state.append(text)
+                await websocket.send_text(f"noted {len(self.state)}")
+        except WebSocketDisconnect as gone:
+            self.state.append(f"left {gone.code}")
+            current.probe.ended.set()
+            raise
+
+    async def _wait_deaf(self) -> None:
+        current.probe.entered.set()
+        try:
+            await current.probe.gate.wait()
+        finally:
+            current.probe.ended.set()
+
+
+@actor(name="silent")
+class Silent(Actor):
+    """Answers nothing raw."""
+
+    @action
+    async def ping(self) -> str:
+        return "pong"
+
+
+class Item(BaseModel):
+    name: str
+    price: float
+
+
+@actor(name="shop")
+class Shop(Actor):
+    """Answers with a whole application."""
+
+    state: dict[str, Item]
+    conn: Conn[object, None]
+
+    @action
+    async def names(self) -> list[str]:
+        return list(self.state)
+
+    async def create_app(self) -> FastAPI:
+        app = FastAPI()
+        current.probe.starts += 1
+
+        @app.put("/items/{name}")
+        async def put(name: str, item: Item) -> Item:
+            self.state[name] = item
+            return item
+
+        @app.get("/items/{name}")
+        async def get(name: str) -> Item:
+            if name not in self.state:
+                raise HTTPException(404, "no such item")
+            return self.state[name]
+
+        @app.get("/crash")
+        async def crash() -> None:
+            raise RuntimeError("secret")
+
+        @app.websocket("/live")
+        async def live(websocket: WebSocket) -> None:
+            await websocket.accept()
+            async for name in websocket.iter_text():
+                await websocket.send_json({"known": name in self.state})
+
+        del put, get, crash, live  # the application has them
+        return app
+
+
+RAW_CLASSES: tuple[type[Actor], ...] = (Site, Socketeer, Silent, Shop)

@@ -31,6 +31,8 @@ async def serve_streamed(
     watcher = asyncio.create_task(exchange.watch())
     try:
         await asyncio.wait([handler, watcher], return_when=asyncio.FIRST_COMPLETED)
+        if exchange.answered:  # the client may go, and what runs behind the answer goes on
+            await asyncio.wait([handler])
     finally:
         for task in (handler, watcher):
             if not task.done():
@@ -39,7 +41,6 @@ async def serve_streamed(
     if not handler.cancelled():
         with contextlib.suppress(RivetError):  # begun and not completed: the server cuts the connection
             handler.result()
-            await exchange.end()
 
 
 class GatewayExchange:
@@ -51,8 +52,8 @@ class GatewayExchange:
         self._receive = receive
         self._send = send
         self._read = asyncio.Event()
+        self.answered = False
         self._gone = False
-        self._streaming = False
         self._bodiless = not any(
             name in (b"content-length", b"transfer-encoding") for name, _ in head.headers
         )
@@ -85,23 +86,19 @@ class GatewayExchange:
     async def respond(self, status: int, headers: RawHeaders, body: bytes) -> None:
         if status not in (204, 304) and all(name != b"content-length" for name, _ in headers):
             headers = [*headers, (b"content-length", str(len(body)).encode())]
-        await self._start(status, headers)
+        await self.start(status, headers)
+        self.answered = True
         await self._send({"type": "http.response.body", "body": body})
 
     async def start(self, status: int, headers: RawHeaders) -> None:
-        await self._start(status, headers)
-        self._streaming = True
-
-    async def write(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def end(self) -> None:
-        """Complete a streamed answer."""
-        if self._streaming:
-            await self._send({"type": "http.response.body", "body": b""})
-
-    async def _start(self, status: int, headers: RawHeaders) -> None:
         set_by_actor = {name for name, _ in headers}
         own = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._headers]
         raw = [(name, value) for name, value in own if name not in set_by_actor]
         await self._send({"type": "http.response.start", "status": status, "headers": [*raw, *headers]})
+
+    async def write(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def finish(self) -> None:
+        self.answered = True
+        await self._send({"type": "http.response.body", "body": b""})

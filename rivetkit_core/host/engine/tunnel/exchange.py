@@ -99,6 +99,14 @@ class HttpExchange:
         """
         await self._response.write(data)
 
+    def finish(self) -> None:
+        """End a started answer before the handler returns.
+
+        Raises:
+            RivetError: ``message.outgoing_too_long``, only where the gateway cannot stream.
+        """
+        self._response.finish()
+
 
 class RawTunnel:
     """An exchange as the edge's ``RawExchange``."""
@@ -121,6 +129,9 @@ class RawTunnel:
 
     async def write(self, data: bytes) -> None:
         await self._exchange.write(data)
+
+    async def finish(self) -> None:
+        self._exchange.finish()
 
 
 HttpHandler = Callable[[ActorTask, HttpExchange], Awaitable[None]]
