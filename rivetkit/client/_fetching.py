@@ -127,8 +127,8 @@ def _request(path: str, options: FetchOptions) -> httpx.Request:
     if not isinstance(cast("object", path), str):
         raise TypeError(f"a path is text, not {path!r}")
     try:
-        url = _BASE + (path if path.startswith("/") else f"/{path}")
-        return httpx.Request(method, url, params=query, **given)
+        url = httpx.URL(_BASE + (path if path.startswith("/") else f"/{path}"))
+        return httpx.Request(method, url.copy_merge_params(query) if query else url, **given)
     except httpx.InvalidURL as failure:
         raise error("validation.invalid_input", reason=f"path: {failure}") from failure
 
