@@ -252,6 +252,15 @@ class RecordingHost:
         await self.alarm.set(at_ms)
 
 
+_alive: list[ActorTask] = []
+
+
+async def end_all() -> None:
+    """End what the tests' worlds have started."""
+    while _alive:
+        await _alive.pop().kill()
+
+
 class World:
     """One actor id with its storage, across any number of generations."""
 
@@ -284,7 +293,7 @@ class World:
             queues=self.script.queues,
             config=self.script.config,
         )
-        return ActorTask(
+        task = ActorTask(
             factory,
             ActorIdentity(self.ACTOR_ID, "scripted", ("a", "b/c"), self.generation),
             ActorPorts(
@@ -295,6 +304,8 @@ class World:
                 host=self.host,
             ),
         )
+        _alive.append(task)
+        return task
 
     async def started(self, input: object = None) -> ActorTask:
         """The next generation, started."""
