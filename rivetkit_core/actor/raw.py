@@ -82,6 +82,9 @@ class Raw:
             try:
                 async with deadline:
                     await self._instance().on_request(conn, scope, receive, sending)
+            except Exception:
+                await self._settled()  # what failed may tell of the state as well
+                raise
             finally:
                 self._touched()
                 self._connections.remove(conn)

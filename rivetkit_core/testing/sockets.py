@@ -40,6 +40,16 @@ class ScriptedSocket:
         self._incoming.append(_frame(frame))
         self._arrived.set()
 
+    def push_text(self, data: bytes) -> None:
+        """Let the peer send text that may not be UTF-8."""
+        self._incoming.append(Frame(data, text=True))
+        self._arrived.set()
+
+    @property
+    def unread(self) -> int:
+        """How many frames of the peer nobody has received."""
+        return len(self._incoming)
+
     def drop(self, code: int = 1005, reason: str = "") -> None:
         """Let the peer go away, after the frames it sent."""
         self._gone = (code, reason)
