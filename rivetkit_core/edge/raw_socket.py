@@ -193,6 +193,10 @@ class RawSession:
         match message["type"]:
             case "websocket.send":
                 if self._ended.is_set():
+                    if (
+                        self._inbox
+                    ):  # what the client said before it left is heard, and answered into the void
+                        return
                     raise BrokenPipeError("the websocket has ended")
                 text = cast("str | None", message.get("text"))
                 data = cast("bytes", message.get("bytes") or b"") if text is None else text.encode()

@@ -151,6 +151,19 @@ async def test_a_handler_hears_what_came_before_its_client_left() -> None:
         assert raw.socket.closed is None
 
 
+async def test_answers_to_a_client_that_has_left_keep_nobody_from_what_it_said() -> None:
+    handler = Handler(echo)
+    handler.gate.clear()
+    async with opened(world_of(handler)) as raw:
+        await raw.say("one", "two", "three")
+        raw.socket.drop()
+        await settle()
+        handler.gate.set()
+        await settle()
+        assert [message.get("text") for message in handler.heard[:3]] == ["one", "two", "three"]
+        assert raw.socket.sent == []
+
+
 async def test_a_handler_that_returns_closes_normally() -> None:
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
         return None
