@@ -22,7 +22,7 @@ from rivetkit_core.config import ActorConfig, Durability, RunErrorPolicy
 from rivetkit_core.errors import error
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection, Request
     from starlette.types import ASGIApp
     from starlette.websockets import WebSocket
 
@@ -52,6 +52,7 @@ class ActorOptions(TypedDict, total=False):
     on_request_timeout: float
     sleep_timeout: float
     no_sleep: bool
+    can_hibernate_websocket: bool | Callable[[HTTPConnection], bool]
     sleep_grace_period: float
     shutdown_grace_period: float
     on_sleep_timeout: float
@@ -159,7 +160,8 @@ class Actor(Contract):
     async def on_websocket(self, websocket: WebSocket, /) -> None:
         """Serves a raw websocket; it is closed when this returns.
 
-        The actor stays awake while it is open. ``self.conn`` is its connection.
+        The actor stays awake while it is open, unless ``can_hibernate_websocket``: then this is cancelled
+        when the actor sleeps, and called again when it wakes. ``self.conn`` is the connection.
         """
 
     async def create_app(self) -> ASGIApp:

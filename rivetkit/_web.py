@@ -7,7 +7,8 @@ when the first of them comes, since most actors and all clients do without.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from rivetkit._actor import Actor
 from rivetkit_core.errors import error
@@ -29,6 +30,14 @@ class Web:
         self._makes_app = makes_app
         self._app: ASGIApp | None = None
         self._making = asyncio.Lock()
+
+    def can_hibernate(self, scope: Scope, option: bool | Callable[[Any], bool]) -> bool:
+        """What the author says of a websocket: the option, or what it answers for the request."""
+        if isinstance(option, bool):
+            return option
+        from starlette.requests import HTTPConnection
+
+        return bool(option(HTTPConnection(scope)))
 
     async def request(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""

@@ -7,7 +7,7 @@ Invariants
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 _MAX_KEYS = 127
 _MAX_BYTES = 768 * 1024
@@ -59,6 +59,12 @@ class PendingRecords:
         """What was taken was not stored and waits again."""
         self._entries = {**self._taken, **self._entries}
         self._taken = {}
+
+
+def room_beside(puts: Mapping[bytes, bytes], deletes: Sequence[bytes]) -> tuple[int, int]:
+    """How many more records, and bytes of them, fit into the write that these go into."""
+    used = sum(_sizes([*puts.items(), *((key, None) for key in deletes)]))
+    return _MAX_KEYS - len(puts) - len(deletes), _MAX_BYTES - used
 
 
 def _fits(entries: Entries) -> bool:

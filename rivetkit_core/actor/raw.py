@@ -9,6 +9,7 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from rivetkit_core.actor.connections import Connection, Connections
@@ -21,6 +22,8 @@ from rivetkit_core.asgi import Message, Receive, Scope, Send
 from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.errors import RivetError, error
+
+log = logging.getLogger("rivetkit.actor")
 
 
 class Raw:
@@ -62,6 +65,16 @@ class Raw:
     @property
     def serves_websockets(self) -> bool:
         return self._instance().serves_websockets
+
+    def can_hibernate(self, scope: Scope) -> bool:
+        """Whether a websocket may outlive this generation. If the author's answer fails, it may not."""
+        if not self.serves_websockets:
+            return False
+        try:
+            return self._instance().can_hibernate(scope)
+        except Exception:
+            log.exception("can_hibernate_websocket failed")
+            return False
 
     async def request(self, params: bytes | None, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request in the current task, over a connection of its own.
@@ -128,6 +141,11 @@ class Callback:
         self._handler = handler
         self._touched = touched
         self._begun = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether it does something now."""
+        return self._begun
 
     def begin(self) -> None:
         """There is something to do. Idempotent."""

@@ -1,6 +1,6 @@
 """Writes one actor's snapshot: when, and only if its bytes changed (actor-runtime 2.5).
 
-Records in ``pending`` are stored in the same write as the state.
+Records in ``pending`` are stored in the same write as the state, and so are those of hibernating connections.
 
 Invariants
     Writes of one actor are serial, and each carries what the ones before it stored: saves the one-shots,
@@ -17,11 +17,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from rivetkit_core.actor.batch import Batch
-from rivetkit_core.actor.pending import PendingRecords
+from rivetkit_core.actor.hibernation import ConnectionRecords
+from rivetkit_core.actor.pending import PendingRecords, room_beside
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, Timer
 from rivetkit_core.errors import RivetError, StorageError, error
@@ -71,6 +73,7 @@ class Saver:
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._last_save_at: float | None = None
         self.pending = PendingRecords()
+        self.connections: ConnectionRecords | None = None
         self.on_complete: Callable[[int], None] | None = None
 
     @property
@@ -230,8 +233,9 @@ class Saver:
     async def _write_if_changed(self) -> None:
         async with self._writing:
             state = self._capture()
+            connections = self.connections is not None and self.connections.capture()
             self._last_save_at = self._clock.monotonic()  # the interval bounds encodings as well as writes
-            if state != self._record.state or self.pending:
+            if state != self._record.state or self.pending or connections:
                 await self._store(replace(self._record, state=state))
 
     async def _commit(self, prepare: Callable[[Batch], None]) -> None:
@@ -262,17 +266,39 @@ class Saver:
 
     async def _store(self, record: ActorRecord) -> None:
         puts, deletes = self.pending.take()
-        try:
-            await self._storage.apply(
-                {**self._puts, **puts, ACTOR_KEY: encode_actor(record)}, (*self._deletes, *deletes)
-            )
-        except BaseException:
-            self.pending.failed()
-            raise
-        self.pending.stored()
-        self._puts, self._deletes = {}, {}
-        self._record = record
+        with self._storing_connections(puts, deletes) as (more_puts, more_deletes):
+            try:
+                await self._storage.apply(
+                    {**self._puts, **puts, **more_puts, ACTOR_KEY: encode_actor(record)},
+                    (*self._deletes, *deletes, *more_deletes),
+                )
+            except BaseException:
+                self.pending.failed()
+                raise
+            self.pending.stored()
+            self._puts, self._deletes = {}, {}
+            self._record = record
+        while self.connections is not None and self.connections.is_left:
+            with self._storing_connections({}, ()) as (more_puts, more_deletes):
+                await self._storage.apply(more_puts, more_deletes)
         self._last_save_at = self._clock.monotonic()
+
+    @contextmanager
+    def _storing_connections(
+        self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes]
+    ) -> Generator[tuple[dict[bytes, bytes], list[bytes]]]:
+        """Those records of connections that fit beside others into the write that is made inside."""
+        if self.connections is None:
+            yield {}, []
+            return
+        alone = not (puts or deletes)
+        taken = self.connections.take(*room_beside(puts, deletes), at_least=int(alone))
+        try:
+            yield taken
+        except BaseException:
+            self.connections.failed()
+            raise
+        self.connections.stored()
 
     def _retry_later(self, failure: StorageError) -> None:
         self._failures += 1

@@ -9,18 +9,20 @@ Invariants
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from rivetkit_core.actor.budget import bounded
 from rivetkit_core.actor.factory import ActorInstance
+from rivetkit_core.actor.hibernation import SocketId
 from rivetkit_core.actor.resources import Resources
+from rivetkit_core.actor.restoring import RestoredConnections
 from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.schedule import SCHEDULE_KEYS, Schedule
 from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.host.port import ActorStorage
-from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
+from rivetkit_core.wire.persisted import ACTOR_KEY, CONN_PREFIX, ActorRecord, decode_actor
 
 
 class Startup:
@@ -39,6 +41,7 @@ class Startup:
         storage: ActorStorage,
         saver: Saver,
         schedule: Schedule,
+        connections: RestoredConnections,
         resources: Resources,
         capture: Callable[[], bytes],
         made: Callable[[], None],
@@ -48,21 +51,23 @@ class Startup:
         self._storage = storage
         self._saver = saver
         self._schedule = schedule
+        self._connections = connections
         self._resources = resources
         self._capture = capture
         self._made = made
 
-    async def load(self, input: bytes | None) -> ActorRecord:
+    async def load(self, input: bytes | None, live: Collection[SocketId] = ()) -> ActorRecord:
         """The actor's record, or that of an actor that was never started.
 
         Raises:
             StorageError: Storage cannot be read.
         """
-        found = await self._storage.load([ACTOR_KEY, *SCHEDULE_KEYS])  # a start costs one read
+        found = await self._storage.load([ACTOR_KEY, *SCHEDULE_KEYS])
         self._schedule.adopt(found)
         stored = found.get(ACTOR_KEY)
         if stored is None:
             return ActorRecord(input=input, has_initialized=False, state=b"")
+        self._connections.adopt(await self._storage.list(CONN_PREFIX), live)
         return decode_actor(stored)
 
     async def run(self, instance: ActorInstance, record: ActorRecord) -> None:
@@ -97,6 +102,7 @@ class Startup:
                 await self._create_state(instance, record)
                 await self._saver.write(replace(record, state=self._capture()))
             self._made()
+        self._connections.restore(instance)
         await self._resources.open(instance.resources)
 
     async def _create_state(self, instance: ActorInstance, record: ActorRecord) -> None:

@@ -13,13 +13,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import Collection, Mapping
 
 from rivetkit_core.actor.connections import Connection, ConnectionSink
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
-from rivetkit_core.actor.lifecycle import Lifecycle, StopKind
+from rivetkit_core.actor.hibernation import SocketId, SocketKeeper
+from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle, StopKind
 from rivetkit_core.actor.parts import ActorParts, ActorPorts
+from rivetkit_core.actor.restoring import StoredSocket
 from rivetkit_core.clock import time_ms
+from rivetkit_core.errors import error
 from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
 from rivetkit_core.wire.persisted import ActorRecord
 
@@ -44,13 +48,21 @@ class ActorTask:
         self.sleep = parts.sleep
         self.schedule = parts.schedule
         self._late_until = 0.0
+        self.killed = False
 
     # --- start ----------------------------------------------------------------------------------
 
-    async def start(self, input: bytes | None, *, stored: ActorRecord | None = None) -> None:
+    async def start(
+        self,
+        input: bytes | None,
+        *,
+        stored: ActorRecord | None = None,
+        live: Collection[SocketId] = (),
+    ) -> None:
         """Load or create the state, run the startup hooks and accept dispatch (3.1).
 
         ``input`` counts only if storage has none. ``stored`` is what storage holds, if the caller knows it.
+        ``live`` are the websockets that were kept while the actor slept; ``reattach`` must follow for each.
         On failure nothing runs any more, and storage still says "not initialized" if it did before, so that
         the next start is a first start again.
 
@@ -59,7 +71,7 @@ class ActorTask:
         """
         token = starting.set(self.identity.actor_id)
         try:
-            await self._start(input, stored)
+            await self._start(input, stored, live)
         except BaseException as failure:
             await self._end_at_once()
             if isinstance(failure, asyncio.CancelledError):
@@ -71,8 +83,10 @@ class ActorTask:
         finally:
             starting.reset(token)
 
-    async def _start(self, input: bytes | None, stored: ActorRecord | None) -> None:
-        record = stored if stored is not None else await self._parts.startup.load(input)
+    async def _start(
+        self, input: bytes | None, stored: ActorRecord | None, live: Collection[SocketId]
+    ) -> None:
+        record = stored if stored is not None else await self._parts.startup.load(input, live)
         self._parts.saver.adopt(record)
         self.context.input = record.input
         if record.has_initialized:
@@ -87,6 +101,7 @@ class ActorTask:
         self._parts.touched()
         await self._parts.alarm.begin(after=time_ms(self._clock))
         await self.schedule.begin()
+        self._parts.restored.settle()
         self.sleep.begin()
 
     async def _take_up(self, record: ActorRecord) -> None:
@@ -97,9 +112,37 @@ class ActorTask:
 
     # --- dispatch -------------------------------------------------------------------------------
 
-    async def open_connection(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
+    async def open_connection(
+        self, params: bytes | None, sink: ConnectionSink | None, keeper: SocketKeeper | None = None
+    ) -> Connection:
         """See ``Dispatch.open_connection``."""
-        return await self._parts.dispatch.open_connection(params, sink)
+        return await self._parts.dispatch.open_connection(params, sink, keeper)
+
+    def reattach(self, keeper: SocketKeeper, sink: ConnectionSink) -> Connection:
+        """Give a restored connection its websocket back; no hook runs.
+
+        Raises:
+            RivetError: ``connection.restore_not_found``; ``actor.stopping`` when this generation ends.
+        """
+        if self.lifecycle is not Lifecycle.STARTED:
+            raise error(REFUSALS.get(self.lifecycle, "actor.stopping"))
+        return self._parts.restored.reattach(keeper, sink)
+
+    @property
+    def kept_sockets(self) -> Mapping[SocketId, StoredSocket]:
+        """Where the websockets of connections that wait for ``reattach`` were left."""
+        return self._parts.restored.waiting
+
+    @property
+    def left_sockets(self) -> Collection[SocketId]:
+        """The websockets of those who left while the actor slept."""
+        return self._parts.restored.left
+
+    @property
+    def defers(self) -> bool:
+        """Whether what comes from kept websockets is left to the next generation, which will be soon."""
+        asleep = self.lifecycle is not Lifecycle.STARTED or self.sleep.committed
+        return asleep and not self.context.destroy_requested
 
     def close_connection(self, conn: Connection) -> None:
         """The other side is gone: let ``on_disconnect`` run in the background. Idempotent."""
@@ -131,13 +174,16 @@ class ActorTask:
 
     # --- stop -----------------------------------------------------------------------------------
 
-    async def stop(self, kind: StopKind) -> None:
+    async def stop(self, kind: StopKind, *, sockets_stay: bool = True) -> None:
         """Finish accepted work within the grace period, save, and release everything (5.4 to 5.6).
+
+        ``sockets_stay``: whether kept websockets outlive this generation, should it go to sleep.
 
         Raises:
             StorageError: The final state could not be saved; storage keeps the previous one.
         """
         destroying = kind is StopKind.DESTROY
+        self.connections.sockets_stay = sockets_stay and not destroying
         self.context.destroy_requested = self.context.destroy_requested or destroying
         self.lifecycle = Lifecycle.DESTROY_GRACE if destroying else Lifecycle.SLEEP_GRACE
         self._late_until = self._clock.monotonic() + self.factory.config.effective_sleep_grace_period() / 2
@@ -157,7 +203,9 @@ class ActorTask:
 
         Storage keeps what it has, as after a crash. Safe after and during ``stop``.
         """
+        self.killed = True
         self._parts.shutdown.close_connections(StopKind.SLEEP)
+        self.connections.release()
         await self._end_at_once()
         self.outbox.discard()
 

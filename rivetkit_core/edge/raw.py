@@ -29,6 +29,11 @@ class RawHead:
     query: str = ""
     headers: RawHeaders = field(default_factory=RawHeaders)
 
+    @property
+    def target(self) -> str:
+        """Path and query as one."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
 
 def is_raw(path: str) -> bool:
     """Whether a request goes to the actor's own code."""
@@ -56,8 +61,8 @@ def http_scope(head: RawHead) -> Scope:
     }
 
 
-def socket_scope(head: RawHead) -> Scope:
-    """What ``on_websocket`` sees of a websocket."""
+def socket_scope(head: RawHead, *, restored: bool = False) -> Scope:
+    """What ``on_websocket`` sees of a websocket, perhaps of one that an earlier generation had."""
     path = head.path if head.path != SOCKET_PREFIX else SOCKET_PREFIX + "/"
     offered = [value.decode("latin-1") for name, value in head.headers if name == b"sec-websocket-protocol"]
     return {
@@ -66,6 +71,7 @@ def socket_scope(head: RawHead) -> Scope:
         "root_path": SOCKET_PREFIX if path.startswith(SOCKET_PREFIX + "/") else "",
         "subprotocols": offered_by_application(offered),
         **_common(path, head.query, head.headers),
+        "state": {"restored": restored},
     }
 
 

@@ -10,6 +10,7 @@ from rivetkit import Actor, Conn, Event, Retries, UserError, action, actor, crea
 from rivetkit._compiler import compile_actor
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.errors import error
+from tests.contract.lounge import Den, Lounge
 from tests.contract.probe import Probe as Probe
 from tests.contract.probe import current as current
 from tests.contract.queue_actors import Worker
@@ -330,6 +331,8 @@ CLASSES: Sequence[type[Actor]] = (
     Wakeful,
     Worker,
     Planner,
+    Lounge,
+    Den,
     *STORAGE_CLASSES,
     *RAW_CLASSES,
 )

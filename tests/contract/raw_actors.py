@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 from starlette.background import BackgroundTask
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -201,6 +201,56 @@ class Socketeer(Actor):
             current.probe.ended.set()
 
 
+def _asks_to_stay(request: HTTPConnection) -> bool:
+    return request.query_params.get("stay") == "yes"
+
+
+@actor(name="parlour", can_hibernate_websocket=_asks_to_stay)
+class Parlour(Actor):
+    """Keeps raw websockets open while it sleeps, if they ask for it."""
+
+    state: list[str]
+    conn: Conn[object, int]
+
+    async def create_conn_state(self, params: object) -> int:
+        return 0
+
+    async def on_connect(self, conn: Conn[object, int]) -> None:
+        if conn.params is not None:
+            self.state.append("came")
+
+    async def on_disconnect(self, conn: Conn[object, int]) -> None:
+        if conn.params is not None:
+            self.state.append(f"left after {conn.state}")
+            current.probe.disconnected.set()
+
+    async def on_sleep(self) -> None:
+        current.probe.asleep.set()
+
+    @action
+    async def log(self) -> list[str]:
+        return self.state
+
+    @action
+    async def nap(self) -> None:
+        await self.ctx.sleep()
+
+    async def on_websocket(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        if not websocket.state.restored:
+            await websocket.send_text("welcome")
+        try:
+            async for text in websocket.iter_text():
+                if text == "wait":
+                    current.probe.entered.set()
+                    await current.probe.gate.wait()
+                self.conn.state += 1
+                told = [text, self.conn.id, self.conn.params, self.conn.state, self.ctx.generation]
+                await websocket.send_json([*told, websocket.query_params["stay"]])
+        finally:
+            self.state.append(f"handler of {self.ctx.generation} ended")
+
+
 @actor(name="silent")
 class Silent(Actor):
     """Answers nothing raw."""
@@ -255,4 +305,4 @@ class Shop(Actor):
         return app
 
 
-RAW_CLASSES: tuple[type[Actor], ...] = (Site, Socketeer, Silent, Shop)
+RAW_CLASSES: tuple[type[Actor], ...] = (Site, Socketeer, Parlour, Silent, Shop)

@@ -26,6 +26,7 @@ from rivetkit import (
     create_state,
 )
 from rivetkit_core.errors import error
+from tests.interop.parlour import Parlour
 
 
 class Point(BaseModel):
@@ -319,4 +320,4 @@ class Web(Actor):
                     return
 
 
-ACTORS = (Echo, Counter, Room, Relay, Worker, Web)
+ACTORS = (Echo, Counter, Room, Relay, Worker, Parlour, Web)

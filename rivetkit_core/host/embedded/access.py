@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rivetkit_core.actor.hibernation import SocketOrigin
 from rivetkit_core.actor.task import ActorTask
-from rivetkit_core.edge.connect import Session
-from rivetkit_core.edge.local import LocalChannel, LocalLink, LocalPipe
+from rivetkit_core.edge.local import LocalChannel, LocalLink, LocalPipe, serve_local
 from rivetkit_core.edge.local_raw import LocalExchange, LocalRaw, LocalRawSocket, LocalSocket
 from rivetkit_core.edge.raw import SOCKET_PREFIX, RawHead
 from rivetkit_core.edge.raw_socket import serve_raw_socket
@@ -57,7 +57,12 @@ class LocalAccess:
     async def connect(self, target: Target, *, params: bytes | None) -> Link:
         actor = await self._host.reach(target, lasting=True)
         pipe = LocalPipe(actor.factory.config)
-        self._host.own(_serve(actor, pipe, params))
+        channel = LocalChannel(pipe, SocketOrigin(self._host.kept.new_id(), "/connect", {}))
+
+        async def serve(actor: ActorTask, resumed: bool) -> bool:
+            return await serve_local(actor, channel, params, resumed=resumed)
+
+        self._host.own(self._host.kept.keep(actor, channel, serve))
         return LocalLink(pipe)
 
     async def fetch(self, target: Target, request: RawRequest, *, params: bytes | None) -> RawAnswer:
@@ -74,15 +79,12 @@ class LocalAccess:
         route, _, query = path.partition("?")
         offered = [(b"sec-websocket-protocol", ", ".join(protocols).encode())] if protocols else []
         head = RawHead("GET", SOCKET_PREFIX + route, query, offered)
-        self._host.own(serve_raw_socket(actor, head, params, LocalSocket(shared), self._host.clock))
+
+        async def serve() -> None:
+            await serve_raw_socket(actor, head, params, LocalSocket(shared), self._host.clock)
+
+        self._host.own(serve())
         return LocalRawSocket(shared)
 
     async def aclose(self) -> None:
         """Nothing to give back: the host owns its connections."""
-
-
-async def _serve(actor: ActorTask, pipe: LocalPipe, params: bytes | None) -> None:
-    try:
-        await Session(actor, LocalChannel(pipe)).run(params)
-    finally:
-        pipe.close(1011, "actor.stopped")

@@ -125,6 +125,13 @@ class Scripted:
     async def create_conn_state(self, conn: Connection) -> None:
         await self._conn_hook("create_conn_state", conn)
 
+    def encode_conn_state(self, conn: Connection) -> bytes:
+        return cbor.encode(conn.attachment)
+
+    def restore_conn(self, conn: Connection, state: bytes) -> None:
+        self.log.append("restore_conn")
+        conn.attachment = cbor.decode(state)
+
     async def on_connect(self, conn: Connection) -> None:
         await self._conn_hook("on_connect", conn)
 
@@ -142,6 +149,9 @@ class Scripted:
     @property
     def serves_websockets(self) -> bool:
         return self.script.on_websocket is not None
+
+    def can_hibernate(self, scope: Scope) -> bool:
+        return self.script.config.can_hibernate_websocket is True
 
     async def on_request(self, conn: Connection, scope: Scope, receive: Receive, send: Send) -> None:
         self.log.append("on_request")
@@ -205,12 +215,16 @@ class RecordingSink:
     def __init__(self) -> None:
         self.events: list[tuple[str, object]] = []
         self.closed: tuple[int, str] | None = None
+        self.released = False
 
     def send_event(self, event: OutgoingEvent) -> None:
         self.events.append((event.message.name, cbor.decode(event.message.args)))
 
     def close(self, code: int, reason: str) -> None:
         self.closed = (code, reason)
+
+    def release(self) -> None:
+        self.released = True
 
 
 class RecordingAlarm:

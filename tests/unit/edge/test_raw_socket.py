@@ -69,7 +69,7 @@ class Open:
     world: World
     task: ActorTask
     socket: ScriptedSocket
-    serving: asyncio.Task[None]
+    serving: asyncio.Task[bool]
 
     async def say(self, *frames: bytes | str) -> None:
         for frame in frames:
@@ -255,7 +255,7 @@ async def test_an_event_to_a_raw_websocket_is_logged(caplog: pytest.LogCaptureFi
     async with opened(world_of(Handler())) as raw:
         (conn,) = raw.task.connections.values()
         conn.send("news", b"\x80")
-        assert "could not be handed over" in caplog.text
+        assert "event news cannot be sent" in caplog.text
         assert raw.socket.sent == []
 
 
