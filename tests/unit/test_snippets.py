@@ -300,3 +300,15 @@ async def test_an_inventory_is_a_whole_application() -> None:
         async with mine.websocket("/live") as live:
             await live.send("tea")
             assert await live.receive() == '{"known":true}'
+
+
+async def test_a_ticker_of_websockets_counts_for_each_of_them() -> None:
+    ticker = import_module("raw_hibernation")
+    async with (
+        on_virtual_time(ticker, FakeClock()) as client,
+        client.get_or_create(ticker.Ticker, "a").websocket("/?stay=yes") as socket,
+    ):
+        assert await socket.receive() == "welcome"
+        for count in ("1", "2"):
+            await socket.send("tick")
+            assert await socket.receive() == count

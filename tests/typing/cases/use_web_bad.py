@@ -40,6 +40,15 @@ class Late(Actor):
     pass
 
 
+def by_path(path: str) -> bool:
+    return path == "/stay"
+
+
+@actor(can_hibernate_websocket=by_path)  # E: it is given the request
+class Staying(Actor):
+    pass
+
+
 async def bad_requests(client: Client) -> None:
     counter = client.get_or_create(Counter, "a")
     await counter.fetch(7)  # E: a path is text

@@ -26,6 +26,12 @@ class Plain(Actor):
         await websocket.accept()
 
 
+@actor(can_hibernate_websocket=lambda request: "stay" in request.query_params)
+class Staying(Actor):
+    async def on_websocket(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+
+
 class Streaming(Actor):
     async def on_request(self, request: Request) -> StreamingResponse:
         return StreamingResponse(iter([b"a"]))

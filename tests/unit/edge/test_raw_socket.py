@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 
 from rivetkit_core.actor.connections import Connection
+from rivetkit_core.actor.hibernation import SocketId, SocketOrigin
 from rivetkit_core.actor.sleep import SleepBlocker
 from rivetkit_core.actor.task import ActorTask, StopKind
 from rivetkit_core.asgi import AsgiApp, Message, Receive, Scope, Send
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.edge.raw import RawHead
 from rivetkit_core.edge.raw_socket import serve_raw_socket
+from rivetkit_core.edge.websocket import Frame
 from rivetkit_core.errors import UserError
 from rivetkit_core.testing import ScriptedSocket, SentFrame, settle
 from tests.unit.actor.scripted import Script, Scripted, World
@@ -401,3 +403,165 @@ async def test_what_a_message_changed_is_saved_while_the_websocket_is_open() -> 
         await raw.say("go")
         await world.clock.advance(1)
         assert await world.stored_state() == 7
+
+
+# --- hibernation --------------------------------------------------------------------------------------
+
+
+class Keeper(ScriptedSocket):
+    """A websocket that its gateway keeps; what was not acknowledged is told again by the next one."""
+
+    def __init__(self, frames: Iterable[bytes | str] = ()) -> None:
+        super().__init__(frames)
+        self.origin = SocketOrigin(SocketId(b"gate", b"sock"), "/websocket/a?q=1", {})
+        self.received_index = 0
+        self.next_index = 0
+        self.acked: list[int] = []
+        self.kept = 0
+
+    async def receive_frame(self) -> Frame:
+        frame = await super().receive_frame()
+        self.received_index += 1
+        return frame
+
+    def ack(self, index: int) -> None:
+        self.acked.append(index)
+
+    def hibernate(self) -> None:
+        self.kept += 1
+
+
+async def serve_kept(task: ActorTask, keeper: Keeper, *, resumed: bool = False) -> asyncio.Task[bool]:
+    clock = task.context.clock
+    serving = asyncio.create_task(
+        serve_raw_socket(task, HEAD, None, keeper, clock, keeper, resumed=resumed), name="serving"
+    )
+    await settle()
+    return serving
+
+
+def hibernating(handler: AsgiApp, **config: object) -> World:
+    return world_of(handler, can_hibernate_websocket=True, state_save_interval=0.01, **config)
+
+
+async def test_a_kept_websocket_lets_its_actor_sleep_and_is_not_closed() -> None:
+    handler = Handler()
+    world = hibernating(handler, sleep_timeout=10.0)
+    task, keeper = await world.started(), Keeper()
+    serving = await serve_kept(task, keeper)
+    assert task.sleep.blocker() is None
+    await world.clock.advance(10)
+    assert world.host.sleep_requests == 1
+    await task.stop(StopKind.SLEEP)
+    assert await serving is True
+    assert (keeper.closed, keeper.kept, handler.heard) == (None, 1, [])
+    assert "on_disconnect" not in world.log
+
+
+async def test_a_handler_is_called_again_for_a_websocket_that_stayed() -> None:
+    handler = Handler(echo)
+    world = hibernating(handler)
+    first, keeper = await world.started(), Keeper()
+    serving = await serve_kept(first, keeper)
+    (conn,) = first.connections.values()
+    await first.stop(StopKind.SLEEP)
+    await serving
+    second = world.task()
+    await second.start(None, live=[keeper.origin.id])
+    serving = await serve_kept(second, keeper, resumed=True)
+    keeper.push("hello")
+    await settle()
+    assert keeper.sent == [SentFrame(b"hello", text=True)]
+    assert [scope["state"]["restored"] for scope in handler.scopes] == [False, True]
+    assert list(second.connections) == [conn.id]
+    assert world.log.count("on_connect") == 1
+    keeper.drop()
+    await settle()
+    assert await serving is False
+
+
+async def test_a_frame_is_acknowledged_when_its_handler_asks_for_the_next_one() -> None:
+    handler = Handler()
+    handler.gate.clear()
+    world = hibernating(handler)
+    task, keeper = await world.started(), Keeper(["one", "two"])
+    serving = await serve_kept(task, keeper)
+    await world.clock.advance(1)
+    assert set(keeper.acked) <= {0}  # which stands for its opening
+    handler.gate.set()
+    await settle()
+    await world.clock.advance(1)
+    assert keeper.acked[-1] == 2
+    await task.stop(StopKind.SLEEP)
+    assert await serving is True
+
+
+async def test_what_was_not_begun_when_the_actor_went_to_sleep_is_not_acknowledged() -> None:
+    handler = Handler()
+    handler.gate.clear()
+    world = hibernating(handler)
+    task, keeper = await world.started(), Keeper(["one", "two"])
+    serving = await serve_kept(task, keeper)
+    stopping = asyncio.create_task(task.stop(StopKind.SLEEP))
+    await settle()
+    handler.gate.set()
+    await stopping
+    assert await serving is True
+    assert [message["text"] for message in handler.heard] == ["one"]
+    assert keeper.acked[-1] == 1
+
+
+async def test_a_message_that_the_deadline_cuts_short_is_left_to_the_next_generation() -> None:
+    handler = Handler()
+    handler.gate.clear()
+    world = hibernating(handler, sleep_grace_period=5.0)
+    task, keeper = await world.started(), Keeper(["one"])
+    serving = await serve_kept(task, keeper)
+    stopping = asyncio.create_task(task.stop(StopKind.SLEEP))
+    await world.clock.advance(5)
+    await stopping
+    assert await serving is True
+    assert (set(keeper.acked) <= {0}, keeper.closed) == (True, None)
+
+
+async def test_what_a_handler_does_when_it_is_cancelled_for_sleep_is_saved() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await handler(scope, receive, send)
+        finally:
+            world.instance.state = "put away"
+
+    handler = Handler()
+    world = hibernating(app)
+    task, keeper = await world.started(), Keeper()
+    serving = await serve_kept(task, keeper)
+    await task.stop(StopKind.SLEEP)
+    assert await serving is True
+    assert await world.stored_state() == "put away"
+
+
+async def test_a_kept_websocket_of_a_destroyed_actor_is_closed() -> None:
+    handler = Handler()
+    world = hibernating(handler)
+    task, keeper = await world.started(), Keeper()
+    serving = await serve_kept(task, keeper)
+    await task.stop(StopKind.DESTROY)
+    assert await serving is False
+    assert (keeper.closed, handler.end) == ((1000, ""), (1000, ""))
+
+
+async def test_a_websocket_whose_connection_is_not_known_any_more_is_closed() -> None:
+    world = hibernating(Handler())
+    task, keeper = await world.started(), Keeper()
+    serving = await serve_kept(task, keeper, resumed=True)
+    assert await serving is False
+    assert keeper.closed == (1011, "connection.restore_not_found")
+
+
+async def test_a_websocket_that_comes_back_too_late_waits_for_the_generation_after() -> None:
+    world = hibernating(Handler())
+    task, keeper = await world.started(), Keeper()
+    await task.stop(StopKind.SLEEP)
+    serving = await serve_kept(task, keeper, resumed=True)
+    assert await serving is True
+    assert (keeper.closed, keeper.kept) == (None, 1)

@@ -18,6 +18,8 @@ from starlette.websockets import WebSocket
 from rivetkit import Actor, ActorHandle, InvalidActor, action, actor
 from rivetkit._compiler import compile_actor
 from rivetkit._hosting import local_client
+from rivetkit._web import Web
+from rivetkit_core.config import ActorConfig, ConfigError
 from rivetkit_core.entropy import SeededEntropy
 from rivetkit_core.host.embedded.host import EmbeddedHost
 from rivetkit_core.testing import FakeClock, MemoryStore
@@ -188,6 +190,26 @@ def test_the_timeout_is_an_option() -> None:
         pass
 
     assert compile_actor(Patient).config.on_request_timeout == 2.5
+
+
+@pytest.mark.parametrize("option", ["yes", 1])
+def test_whether_websockets_stay_is_a_flag_or_a_question(option: object) -> None:
+    with pytest.raises(ConfigError, match="can_hibernate_websocket"):
+        ActorConfig.from_input({"can_hibernate_websocket": option})
+
+
+def test_a_question_is_given_the_request() -> None:
+    @actor(can_hibernate_websocket=lambda request: request.query_params["stay"] == "yes")
+    class Asking(Greeter):
+        pass
+
+    web = Web(Asking())
+    option = compile_actor(Asking).config.can_hibernate_websocket
+    scope: dict[str, object] = {"type": "websocket", "path": "/", "headers": [], "query_string": b"stay=yes"}
+    assert web.can_hibernate(scope, option)
+    assert not web.can_hibernate({**scope, "query_string": b"stay=no"}, option)
+    with pytest.raises(KeyError):
+        web.can_hibernate({**scope, "query_string": b""}, option)
 
 
 def test_who_answers_nothing_does_not_pay_for_starlette() -> None:
