@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from rivetkit._context import Context
     from rivetkit._job import QueueRef
+    from rivetkit._references import EventRef
 
 C = TypeVar("C", bound="type[Actor]")
 
@@ -58,6 +59,8 @@ class ActorOptions(TypedDict, total=False):
     on_sleep_timeout: float
     wait_until_timeout: float
     run_stop_timeout: float
+    connection_liveness_timeout: float
+    connection_liveness_interval: float
     run_error_policy: RunErrorPolicy
     max_queue_size: int
     max_queue_message_size: int
@@ -170,6 +173,13 @@ class Actor(Contract):
         Runs once in every life of the actor, when the first of them comes.
         """
         raise error("actor.invalid_operation", operation="create_app", reason="the actor has no such hook")
+
+    async def on_before_subscribe(self, event: str, /) -> None:
+        """Runs before ``can_subscribe``, also for names that are no declared event; raising refuses."""
+
+    async def can_subscribe(self, event: EventRef[Any, Any], /) -> bool:
+        """Whether the client that is calling may hear ``event``; compare with ``==``."""
+        return True
 
     async def can_publish(self, queue: QueueRef[Any, Any, Any], /) -> bool:
         """Whether the client that is calling may send to ``queue``; compare with ``==``."""

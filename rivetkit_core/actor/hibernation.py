@@ -81,6 +81,7 @@ class Hibernation:
         keeper: None until the websocket of a restored connection is back.
         stored: The record as storage has it.
         recorded: Whether storage has, or may have, a record.
+        acked: What the keeper was told last.
     """
 
     origin: SocketOrigin
@@ -89,6 +90,7 @@ class Hibernation:
     messages: Acknowledgements = field(default_factory=Acknowledgements)
     stored: bytes | None = None
     recorded: bool = False
+    acked: int = 0
 
     @classmethod
     def of(cls, record: ConnRecord, stored: bytes) -> Hibernation:
@@ -98,6 +100,12 @@ class Hibernation:
         origin = SocketOrigin(SocketId(record.gateway_id, record.request_id), record.request_path, headers)
         messages = Acknowledgements(record.server_message_index, finished)
         return cls(origin, None, record.client_message_index, messages, stored, recorded=True)
+
+    def acknowledge(self, completed: int) -> None:
+        """Tell the keeper what is stored, unless it knows."""
+        if self.keeper is not None and completed != self.acked:
+            self.acked = completed
+            self.keeper.ack(completed)
 
     def record(self, conn: Connection, state: bytes) -> ConnRecord:
         """The connection as it is now."""
@@ -224,8 +232,7 @@ class ConnectionRecords:
             hibernation = one.conn.hibernation
             hibernation.stored = one.value
             hibernation.messages.stored(one.completed)
-            if hibernation.keeper is not None:
-                hibernation.keeper.ack(one.completed)
+            hibernation.acknowledge(one.completed)
 
     def failed(self) -> None:
         """What was captured was not stored and is looked at anew for the next save."""

@@ -140,8 +140,7 @@ class RestoredConnections:
         conn, absent = found
         assert conn.hibernation is not None
         conn.hibernation.keeper = keeper
-        if conn.hibernation.messages.completed:  # it may not have heard it from the last generation
-            keeper.ack(conn.hibernation.messages.completed)
+        conn.hibernation.acknowledge(conn.hibernation.messages.completed)  # the last one may not have said it
         conn.attach(sink)
         absent.pass_on(sink)
         self._connections.returned()

@@ -159,30 +159,34 @@ class Session:
 
     async def _take(self, conn: Connection, message: ToServer) -> None:
         if self._keeper is None or conn.hibernation is None:
-            self._handle(conn, message, None)
+            await self._handle(conn, message, None)
             return
         if self._actor.defers:
             return
         messages = conn.hibernation.messages
         delivery = messages.begin(self._keeper.received_index, _size(message))
         if delivery is not None:
-            self._handle(conn, message, delivery)
+            await self._handle(conn, message, delivery)
             await messages.room()
 
-    def _handle(self, conn: Connection, message: ToServer, delivery: Delivery | None) -> None:
-        connections = self._actor.connections
+    async def _handle(self, conn: Connection, message: ToServer, delivery: Delivery | None) -> None:
         match message:
             case SubscriptionRequest(event_name, subscribe=True):
-                connections.subscribe(conn, event_name)
-                self._done(conn, delivery)
+                try:
+                    await self._actor.subscribe(conn, event_name)
+                except RivetError as failure:
+                    if not self._is_left(delivery, failure):
+                        raise
+                else:
+                    self._done(conn, delivery)
             case SubscriptionRequest(event_name):
-                connections.unsubscribe(conn, event_name)
+                self._actor.connections.unsubscribe(conn, event_name)
                 self._done(conn, delivery)
             case ActionRequest():
                 try:
                     self._actor.work.spawn(WorkKind.ACTION, self._answer(conn, message, delivery))
                 except RivetError as failure:
-                    if delivery is None or not self._actor.defers:
+                    if not self._is_left(delivery, failure):
                         self._fail(message.id, failure)
                         self._done(conn, delivery)
 
@@ -190,7 +194,7 @@ class Session:
         try:
             output = await self._actor.run_action(request.name, request.args, conn)
         except RivetError as failure:
-            if delivery is not None and self._actor.defers and _is_cut_short(failure):
+            if self._is_left(delivery, failure):
                 return
             self._fail(request.id, failure)
         else:
@@ -199,6 +203,11 @@ class Session:
             except RivetError as failure:
                 self._unsendable(request.id, failure)
         self._done(conn, delivery)
+
+    def _is_left(self, delivery: Delivery | None, failure: RivetError) -> bool:
+        """Whether the next generation has to do it, because this one ended first."""
+        cut_short = failure.group == "actor" and failure.code in ("aborted", "stopping")
+        return delivery is not None and self._actor.defers and cut_short
 
     def _done(self, conn: Connection, delivery: Delivery | None) -> None:
         if delivery is not None:
@@ -221,8 +230,3 @@ class Session:
 
 def _size(message: ToServer) -> int:
     return len(message.args) if isinstance(message, ActionRequest) else len(message.event_name)
-
-
-def _is_cut_short(failure: RivetError) -> bool:
-    """Whether this says that the generation ended first."""
-    return failure.group == "actor" and failure.code in ("aborted", "stopping")

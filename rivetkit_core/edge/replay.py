@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 class Replay(Generic[T]):
-    """Messages by number, from 1 on and around the wrap."""
+    """Messages by number, from the one after ``last`` on and around the wrap."""
 
-    def __init__(self) -> None:
-        self.received_index = 0
-        self._last = 0
+    def __init__(self, last: int = 0) -> None:
+        self.received_index = last
+        self._last = last
         self._told: deque[tuple[int, T]] = deque()
         self._untold: deque[tuple[int, T]] = deque()
 

@@ -10,6 +10,8 @@ from rivetkit import Actor, Conn, Event, Retries, UserError, action, actor, crea
 from rivetkit._compiler import compile_actor
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.errors import error
+from tests.contract.access_actors import Hall
+from tests.contract.life_actors import Keeper
 from tests.contract.lounge import Den, Lounge
 from tests.contract.probe import Probe as Probe
 from tests.contract.probe import current as current
@@ -331,6 +333,8 @@ CLASSES: Sequence[type[Actor]] = (
     Wakeful,
     Worker,
     Planner,
+    Hall,
+    Keeper,
     Lounge,
     Den,
     *STORAGE_CLASSES,

@@ -11,7 +11,7 @@ from rivetkit_core.clock import SystemClock, time_ms
 from rivetkit_core.wire.messages import Encoding
 from tests.contract.actors import Probe
 from tests.contract.client import RawClient, RawSocket, by_key
-from tests.contract.hosts import embedded_only
+from tests.contract.hosts import embedded_only, engine_only
 from tests.contract.serving import Serving
 
 _SETTLED_MS = 100
@@ -144,6 +144,15 @@ async def test_destroying_an_awake_actor_parts_with_everybody(client: RawClient,
         await client.call(target, "bye")
         assert await socket.ended() == (1000, "")
         await probe.disconnected.wait()
+
+
+@engine_only("the embedded gateway ends with its process, and so do its websockets")
+async def test_a_connection_outlasts_the_process_of_its_actor(host: Serving) -> None:
+    async with host.client.connect(by_key("den", "a"), params="ada") as socket:
+        init = await socket.init()
+        assert await visit(socket, 0) == [init.connection_id, "ada", 1, 1]
+        await host.restart()
+        assert (await visit(socket, 1))[:3] == [init.connection_id, "ada", 2]
 
 
 async def test_an_actor_without_its_clients_host_learns_that_they_left(host: Serving, probe: Probe) -> None:

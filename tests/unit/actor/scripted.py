@@ -138,6 +138,14 @@ class Scripted:
     async def on_disconnect(self, conn: Connection) -> None:
         await self._conn_hook("on_disconnect", conn)
 
+    @property
+    def guards_subscriptions(self) -> bool:
+        return "admit_subscription" in self.script.conn_hooks
+
+    async def admit_subscription(self, event: str, conn: Connection) -> None:
+        self.log.append(f"subscribe {event}")
+        await self._conn_hook("admit_subscription", conn)
+
     async def run_action(self, name: str, args: bytes, conn: Connection | None) -> bytes:
         handler = self.script.actions[name]
         return cbor.encode(await handler(self, cast("list[object]", cbor.decode(args))))
