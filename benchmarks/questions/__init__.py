@@ -17,6 +17,7 @@ from benchmarks.questions import (
     live,
     many_actors,
     memory,
+    metrics,
 )
 
 Question = Callable[[Setup], AsyncGenerator[Row]]
@@ -30,6 +31,7 @@ QUESTIONS: dict[str, Question] = {
     "fan_out": fan_out.ask,
     "creation": creation.ask,
     "memory": memory.ask,
+    "metrics": metrics.ask,
     "large_state": large_state.ask,
     "engine_wire": engine_wire.ask,
     "engine_real": engine_real.ask,

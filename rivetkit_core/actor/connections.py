@@ -10,7 +10,6 @@ Invariants
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
@@ -24,11 +23,9 @@ from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import Entropy, new_uuid
 from rivetkit_core.errors import RivetError, error
+from rivetkit_core.metrics.recorder import Recorder
 from rivetkit_core.wire.cbor import NULL
 from rivetkit_core.wire.messages import Event
-
-log = logging.getLogger("rivetkit.actor")
-
 
 _PREFLIGHT = frozenset({"on_before_connect", "create_conn_state"})
 
@@ -120,7 +117,7 @@ class Connection:
         try:
             self._sink.send_event(event)
         except Exception:  # one broken transport must not keep the others from their messages
-            log.exception("an event could not be handed over")
+            self._owner.log.exception("an event could not be handed over")
 
     async def disconnect(self, reason: str | None = None) -> None:
         """Close the connection (1000) and let ``on_disconnect`` run. Idempotent."""
@@ -157,12 +154,14 @@ class Connections(Mapping[str, Connection]):
         touched: Callable[[], None],
         emptied: Callable[[], None],
         records: ConnectionRecords,
+        metrics: Recorder,
     ) -> None:
         self._instance = instance
         self._config = config
         self._clock = clock
         self._entropy = entropy
         self._work = work
+        self.log = work.log
         self.outbox = outbox
         self._touched = touched
         self._emptied = emptied
@@ -170,6 +169,7 @@ class Connections(Mapping[str, Connection]):
         self.sockets_stay = True
         self.absent = 0
         self._hibernating = 0
+        self._metrics = metrics
         self._open: dict[str, Connection] = {}
         self._subscribers: dict[str, dict[str, Connection]] = {}
 
@@ -222,6 +222,8 @@ class Connections(Mapping[str, Connection]):
             raise error("actor.aborted", "The connection was closed while it was being set up")
         if hibernation is not None:
             self.records.changed(conn)
+        self._metrics.count("connections_total")
+        self._log_change("connection added", conn)
         return conn
 
     def admit(self, conn: Connection) -> None:
@@ -290,7 +292,7 @@ class Connections(Mapping[str, Connection]):
             try:
                 conn.close(code, reason)
             except Exception:  # one broken transport must not keep the others open
-                log.exception("a connection could not be closed")
+                self.log.exception("a connection could not be closed")
 
     def release(self) -> None:
         """Leave the others to the next generation, which finds them in storage."""
@@ -328,6 +330,7 @@ class Connections(Mapping[str, Connection]):
             return False
         self._take_out(conn)
         conn.subscriptions.clear()
+        self._log_change("connection removed", conn)
         if not self.keeping_awake:
             self._emptied()
         return True
@@ -337,3 +340,7 @@ class Connections(Mapping[str, Connection]):
         self._hibernating -= conn.hibernation is not None
         for event in conn.subscriptions:
             self._no_longer_deliver(conn, event)
+
+    def _log_change(self, message: str, conn: Connection) -> None:
+        if self.log.verbose:
+            self.log.debug(message, extra={"conn_id": conn.id, "connections": len(self._open)})

@@ -13,20 +13,18 @@ Invariants
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from rivetkit_core.actor.acknowledgements import Acknowledgements, Delivery
+from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
 from rivetkit_core.wire.message_index import read_ranges, write_ranges
 from rivetkit_core.wire.persisted import ConnRecord, conn_key, encode_conn
 
 if TYPE_CHECKING:
     from rivetkit_core.actor.connections import Connection
-
-log = logging.getLogger("rivetkit.actor")
 
 _FINISHED_HEADER = "x-rivetkit-finished"
 """Where a record, whose fields other runtimes know, keeps what was finished out of order."""
@@ -154,7 +152,9 @@ class ConnectionRecords:
         busy: Callable[[], bool],
         encode: Callable[[Connection], bytes],
         broken: Callable[[Connection], None],
+        log: ActorLog = NO_ACTOR,
     ) -> None:
+        self._log = log
         self._request = request
         self._busy = busy
         self._encode = encode
@@ -254,8 +254,8 @@ class ConnectionRecords:
             return
         try:
             value = encode_conn(hibernation.record(conn, self._encode(conn)))
-        except Exception:  # user code made the state; one connection must not keep the others unsaved
-            log.exception("the state of connection %s cannot be stored", conn.id)
+        except Exception:  # noqa: BLE001 - user code made it, and the others still have to be stored
+            self._log.exception("the state of a connection cannot be stored", extra={"conn_id": conn.id})
             self._broken(conn)
             return
         if value != hibernation.stored:

@@ -8,7 +8,7 @@ Invariants
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rivetkit_core.actor.access import GatedAccess
 from rivetkit_core.actor.alarm import Alarm
@@ -19,8 +19,10 @@ from rivetkit_core.actor.dispatch import Dispatch
 from rivetkit_core.actor.factory import ActorFactory, ActorInstance
 from rivetkit_core.actor.gate import Gate
 from rivetkit_core.actor.hibernation import ConnectionRecords
+from rivetkit_core.actor.inspector_token import InspectorOptions, InspectorToken
 from rivetkit_core.actor.kv import KeyValues
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle
+from rivetkit_core.actor.metered_database import MeteredDatabase
 from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.queue import ActorQueue
@@ -34,10 +36,13 @@ from rivetkit_core.actor.shutdown import Shutdown
 from rivetkit_core.actor.sleep import Sleep
 from rivetkit_core.actor.startup import Startup
 from rivetkit_core.actor.subscribing import Subscribing
-from rivetkit_core.actor.work import WorkRegistry
+from rivetkit_core.actor.work import AWAKE, BACKGROUND, TIMED, WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.host.port import ActorAccess, ActorDatabase, ActorHost, ActorStorage
+from rivetkit_core.metrics.process import ProcessMetrics
+from rivetkit_core.metrics.recorder import Recorder
+from rivetkit_core.metrics.series import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class ActorPorts:
     Args:
         database: None where the host has no databases for actors.
         expose_errors: Clients see the messages of internal errors.
+        metrics: Where the generation's numbers are added up; None if nobody asks for those of the process.
     """
 
     storage: ActorStorage
@@ -56,6 +62,8 @@ class ActorPorts:
     host: ActorHost
     database: ActorDatabase | None = None
     expose_errors: bool = False
+    metrics: ProcessMetrics | None = None
+    inspector: InspectorOptions = field(default_factory=InspectorOptions)
 
 
 class ActorParts:
@@ -78,24 +86,28 @@ class ActorParts:
         self._ports = ports
         self._lifecycle = lifecycle
         self._config = config = factory.config
+        self._log = log = identity.log
         self._clock = clock = ports.clock
         self._observer: StateObserver | None = None
-        self.work = WorkRegistry()
+        self.metrics = Recorder(clock, identity.actor_id, identity.name)
+        self.work = WorkRegistry(self.metrics, log)
         self.saver = self._make_saver()
-        self.outbox = Outbox(self.saver, strict=config.durability == "strict")
         self.saver.connections = self.records = self._make_records()
+        self.token = InspectorToken(ports.inspector, entropy=ports.entropy, saver=self.saver)
+        self.outbox = Outbox(self.saver, strict=config.durability == "strict", log=log)
         self.connections = self._make_connections()
         self.restored = RestoredConnections(self.connections, backlog=config.connection_backlog)
         self.run = self._make_run()
         self.sleep = self._make_sleep()
         self.work.on_quiet = self.sleep.touch
-        self.alarm = Alarm(storage=ports.storage, set_alarm=ports.host.set_alarm, log=identity.log)
+        self.alarm = Alarm(storage=ports.storage, set_alarm=ports.host.set_alarm, log=log)
         self.gate = self._make_gate()
         self.schedule = self._make_schedule()
         self.queue = self._make_queue()
-        self.kv = KeyValues(ports.storage, saver=self.saver, gated=self._gated, clock=clock, log=identity.log)
-        self.database = Database(ports.database, clock=clock, log=identity.log)
-        self.resources = Resources(clock, timeout=config.create_vars_timeout)
+        self.kv = KeyValues(ports.storage, saver=self.saver, gated=self._gated, clock=clock, log=log)
+        self._metered = None if ports.database is None else MeteredDatabase(ports.database, self.metrics)
+        self.database = Database(self._metered, clock=clock, log=log)
+        self.resources = Resources(clock, timeout=config.create_vars_timeout, log=log)
         self.context = self._make_context()
         self.context.abort_signal.add_callback(self.queue.abort)
         self.startup = self._make_startup()
@@ -105,6 +117,7 @@ class ActorParts:
         self.subscribing = self._make_subscribing()
         self.instance: ActorInstance = factory.create(self.context)
         self._observe()
+        self.metrics.read = self._gauges
 
     def touched(self) -> None:
         """User code ran, so state may have changed; whether it did is found out when it matters."""
@@ -113,6 +126,26 @@ class ActorParts:
         self.saver.request()
         if self._observer is not None:
             self._observer.look()
+
+    def _gauges(self) -> dict[Key, float]:
+        """What holds now, for whoever reads the metrics (4.8, 13.1)."""
+        counts, waits = self.work.counts(), self.work.queue_waits
+        values: dict[Key, float] = {
+            ("active_connections",): len(self.connections),
+            ("queue_depth",): self.queue.depth,
+            ("shutdown_tasks_active",): sum(counts.get(kind, 0) for kind in BACKGROUND),
+            ("user_tasks_active", "queue_wait"): waits,
+            ("sqlite_worker_queue_depth",): self.database.waiting,
+            ("sqlite_workers_active",): self._metered is not None and self._metered.in_use,
+        }
+        for kind in AWAKE:
+            values["keep_awake_active", kind.label] = counts.get(kind, 0)
+        values["keep_awake_active", WorkKind.INTERNAL.label] += counts.get(WorkKind.SCHEDULED, 0)
+        for kind in TIMED:
+            values["user_tasks_active", kind.label] = counts.get(kind, 0)
+        for inbox, depth in (("lifecycle", 0), ("dispatch", self.gate.accepted), ("lifecycle_event", 0)):
+            values["inbox_depth", inbox] = values[f"{inbox}_inbox_depth",] = depth
+        return values
 
     # --- what parts ask of the whole ------------------------------------------------------------
 
@@ -131,7 +164,7 @@ class ActorParts:
         return self.instance.encode_state() if self.instance.has_state else b""
 
     def _run_failed(self, failure: Exception) -> None:
-        self._identity.log.error("run failed", exc_info=failure)
+        self._log.error("run failed", exc_info=failure)
         if self._config.run_error_policy == "crash" and not self.context.aborted:
             self._ports.host.report_crash(f"run failed: {failure}")
 
@@ -160,6 +193,7 @@ class ActorParts:
             interval=self._config.state_save_interval,
             capture=self._capture,
             busy=self._busy,
+            metrics=self.metrics,
         )
 
     def _make_records(self) -> ConnectionRecords:
@@ -168,6 +202,7 @@ class ActorParts:
             busy=self._busy,
             encode=lambda conn: self.instance.encode_conn_state(conn),
             broken=lambda conn: conn.close(1011, "actor.hibernation_persist_failed"),
+            log=self._log,
         )
 
     def _make_connections(self) -> Connections:
@@ -181,6 +216,7 @@ class ActorParts:
             touched=self.touched,
             emptied=lambda: self.sleep.touch(),
             records=self.records,
+            metrics=self.metrics,
         )
 
     def _make_run(self) -> RunHandler:
@@ -190,6 +226,7 @@ class ActorParts:
             aborted=lambda: self.context.aborted,
             failed=self._run_failed,
             ended=self._run_ended,
+            log=self._log,
         )
 
     def _make_sleep(self) -> Sleep:
@@ -212,6 +249,8 @@ class ActorParts:
             touched=self.touched,
             used=self.sleep.touch,
             alarm=self.alarm,
+            metrics=self.metrics,
+            log=self._log,
         )
 
     def _make_gate(self) -> Gate:
@@ -219,8 +258,9 @@ class ActorParts:
             identity=self._identity,
             capacity=self._config.dispatch_inbox_capacity,
             work=self.work,
-            log=self._identity.log,
+            log=self._log,
             refusal=self._refusal,
+            metrics=self.metrics,
             expose_errors=self._ports.expose_errors,
         )
 
@@ -235,7 +275,7 @@ class ActorParts:
             alarm=self.alarm,
             gate=self.gate,
             run=lambda name, args: self.dispatch.run_scheduled(name, args),
-            log=self._identity.log,
+            log=self._log,
         )
 
     def _make_context(self) -> ActorContext:
@@ -271,6 +311,8 @@ class ActorParts:
             resources=self.resources,
             capture=self._capture,
             made=self._reset_observer,
+            metrics=self.metrics,
+            token=self.token,
         )
 
     def _make_dispatch(self) -> Dispatch:
@@ -284,6 +326,7 @@ class ActorParts:
             connections=self.connections,
             touched=self.touched,
             sleeping=lambda: self._lifecycle() is Lifecycle.SLEEP_GRACE,
+            metrics=self.metrics,
         )
 
     def _make_raw(self) -> Raw:
@@ -326,4 +369,5 @@ class ActorParts:
             prevented=lambda: self.sleep.prevented,
             instance=lambda: self.instance,
             log=self.context.log,
+            metrics=self.metrics,
         )

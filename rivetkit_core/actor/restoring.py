@@ -12,7 +12,6 @@ Invariants
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -23,8 +22,6 @@ from rivetkit_core.actor.hibernation import Hibernation, SocketId, SocketKeeper
 from rivetkit_core.errors import ProtocolError, error
 from rivetkit_core.host.port import Records
 from rivetkit_core.wire.persisted import ConnRecord, decode_conn
-
-log = logging.getLogger("rivetkit.actor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,7 @@ class RestoredConnections:
             try:
                 self._found.append((decode_conn(value), value))
             except ProtocolError:
-                log.exception("the record of a connection cannot be read and is ignored")
+                self._connections.log.exception("the record of a connection cannot be read and is ignored")
 
     def restore(self, instance: ActorInstance) -> None:
         """Make connections of what was found; the instance has its state."""
@@ -104,7 +101,8 @@ class RestoredConnections:
             try:
                 instance.restore_conn(conn, record.state)
             except Exception:
-                log.exception("connection %s no longer fits and is dropped", record.id)
+                about = {"conn_id": record.id}
+                self._connections.log.exception("a connection no longer fits and is dropped", extra=about)
                 self._connections.records.removed(conn)
                 continue
             if id not in self._live:

@@ -15,7 +15,6 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,9 +27,8 @@ from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, Timer
 from rivetkit_core.errors import RivetError, StorageError, error
 from rivetkit_core.host.port import ActorStorage
+from rivetkit_core.metrics.recorder import Recorder
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, encode_actor
-
-log = logging.getLogger("rivetkit.actor")
 
 _FIRST_RETRY = 0.1
 
@@ -51,6 +49,7 @@ class Saver:
         interval: float,
         capture: Callable[[], bytes],
         busy: Callable[[], bool],
+        metrics: Recorder,
     ) -> None:
         self._storage = storage
         self._clock = clock
@@ -58,6 +57,7 @@ class Saver:
         self._interval = interval
         self._capture = capture
         self._busy = busy
+        self._metrics = metrics
         self._record = ActorRecord(input=None, has_initialized=False, state=b"")
         self._requested = 0
         self._completed = 0
@@ -85,6 +85,9 @@ class Saver:
     def adopt(self, record: ActorRecord) -> None:
         """Start from a record that storage already holds."""
         self._record = record
+        self._metrics.count("state_mutation_total", "internal_replace")
+        if record.input is not None and not record.has_initialized:
+            self._metrics.count("state_mutation_total", "input_set")
 
     async def write(self, record: ActorRecord) -> None:
         """Store input, state and initialization now; for startup, before anything else can save.
@@ -222,7 +225,7 @@ class Saver:
                     self._retry_later(failure)
                     return
                 except Exception as failure:
-                    log.exception("state could not be encoded; storage keeps the previous one")
+                    self._work.log.exception("state could not be encoded; storage keeps the previous one")
                     self._fail_waiters(failure)
                     return
                 self._failures = 0
@@ -260,6 +263,8 @@ class Saver:
             elif not batch.is_empty:
                 await self._storage.apply(batch.puts, tuple(batch.deletes))
             self._record = record
+            if batch.changes_events:
+                self._metrics.count("state_mutation_total", "scheduled_events_update")
             batch.stored()
 
     def _postpone(self, batch: Batch) -> None:
@@ -272,6 +277,7 @@ class Saver:
 
     async def _store(self, record: ActorRecord) -> None:
         puts, deletes = self.pending.take()
+        began = self._clock.monotonic()
         with self._storing_connections(puts, deletes) as (more_puts, more_deletes):
             try:
                 await self._storage.apply(
@@ -280,9 +286,14 @@ class Saver:
                 )
             except BaseException:
                 self.pending.failed()
+                self._saved("error", began)
                 raise
+            self._saved("success", began)
+            self._log_save(record, began, 1 + sum(map(len, (puts, deletes, more_puts, more_deletes))))
             self.pending.stored()
             self._puts, self._deletes = {}, {}
+            if record.has_initialized and not self._record.has_initialized:
+                self._metrics.count("state_mutation_total", "has_initialized")
             self._record = record
         while self.connections is not None and self.connections.is_left:
             with self._storing_connections({}, ()) as (more_puts, more_deletes):
@@ -306,10 +317,30 @@ class Saver:
             raise
         self.connections.stored()
 
+    def _saved(self, outcome: str, began: float) -> None:
+        took = self._clock.monotonic() - began
+        self._metrics.observe("state_save_duration_seconds", outcome, seconds=took)
+
+    def _log_save(self, record: ActorRecord, began: float, deltas: int) -> None:
+        log = self._work.log
+        if log.verbose:
+            fields = {
+                "delta_count": deltas,
+                "serialized_bytes": len(record.state),
+                "save_request_revision": self._requested,
+                "elapsed_us": round((self._clock.monotonic() - began) * 1e6),
+            }
+            log.debug("state saved", extra=fields)
+
     def _retry_later(self, failure: StorageError) -> None:
         self._failures += 1
         delay = min(_FIRST_RETRY * 2 ** min(self._failures - 1, 10), max(self._interval, _FIRST_RETRY))
-        log.error("state could not be saved, trying again in %.1f s: %s", delay, failure)
+        self._work.log.error(
+            "state could not be saved, trying again in %.1f s: %s",
+            delay,
+            failure,
+            extra={"operation": "save", "attempt": self._failures},
+        )
         self._fail_waiters(failure)
         self._running = False
         self._schedule(delay, immediate=False)

@@ -88,7 +88,9 @@ async def _serve_connection(
     session = Session(actor, channel, keeper)
     stays = False
     try:
-        stays = await (session.resume(keeper) if resumed and keeper is not None else session.run(params))
+        with actor.metrics.task("websocket_lifetime"):
+            resuming = keeper if resumed else None
+            stays = await (session.run(params) if resuming is None else session.resume(resuming))
     finally:
         if stays and keeper is not None and actor.killed:
             keeper.hibernate()  # another process may serve it already: not a word more

@@ -16,25 +16,24 @@ from dataclasses import dataclass
 
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.inspector_token import InspectorOptions
 from rivetkit_core.actor.parts import ActorPorts
 from rivetkit_core.actor.task import ActorTask, StopKind
 from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.entropy import Entropy, new_actor_id
 from rivetkit_core.errors import ActorNotFound, RivetError, error
 from rivetkit_core.host.embedded.access import LocalAccess
+from rivetkit_core.host.embedded.addresses import check_key, check_region, missing
 from rivetkit_core.host.embedded.alarms import AlarmClock
 from rivetkit_core.host.embedded.kept import KeptClients
 from rivetkit_core.host.embedded.resident import Resident
 from rivetkit_core.host.embedded.store_port import ActorRow, HostStore
 from rivetkit_core.host.port import ActorKey, ById, ByKey, Target
+from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.registry import ActorRegistry
-from rivetkit_core.wire import actor_key
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor, encode_actor
 
 log = logging.getLogger("rivetkit.host")
-
-REGION = "default"
-"""The only region there is."""
 
 _PLACEMENT_ATTEMPTS = 16
 
@@ -67,6 +66,8 @@ class EmbeddedHost:
         entropy: Entropy,
         namespace: str = "default",
         expose_errors: bool = False,
+        metrics: ProcessMetrics | None = None,
+        inspector: InspectorOptions | None = None,
     ) -> None:
         self.namespace = namespace
         self.clock = clock
@@ -76,6 +77,8 @@ class EmbeddedHost:
         self.access = LocalAccess(self)
         self.kept = KeptClients(lambda actor_id: self.reach(ById(actor_id), lasting=True), entropy)
         self._expose_errors = expose_errors
+        self.metrics = metrics or ProcessMetrics()
+        self._inspector = inspector or InspectorOptions()
         self._placed: dict[tuple[str, ActorKey], str] = {}
         self._destroying: dict[str, asyncio.Task[None]] = {}
         self._alarms = AlarmClock(
@@ -159,7 +162,7 @@ class EmbeddedHost:
         """
         self.require_open()
         if isinstance(target, ByKey):
-            _check_region(target.region)
+            check_region(target.region)
         for _ in range(_PLACEMENT_ATTEMPTS):
             row = await self._find(target)
             if row is None and isinstance(target, ByKey) and target.create:
@@ -168,7 +171,7 @@ class EmbeddedHost:
                     continue  # somebody else was faster: look again
                 return made
             if row is None:
-                raise error("actor.not_found", _missing(target))
+                raise error("actor.not_found", missing(target))
             destruction = self._destroying.get(row.actor_id)
             if destruction is None:
                 return Placement(row)
@@ -185,7 +188,7 @@ class EmbeddedHost:
                 what a startup hook raised.
         """
         self.require_open()
-        _check_region(region)
+        check_region(region)
         placement = await self._insert(name, key, input)
         try:
             await self._run(placement)
@@ -285,7 +288,7 @@ class EmbeddedHost:
             await self._discard_stillborn(row)
             if isinstance(failure, RivetError):
                 raise
-            log.error("actor %s could not be made", row.actor_id, exc_info=failure)
+            log.error("actor %s could not be made", row.actor_id, exc_info=failure, extra=_about(row))
             raise error("actor.start_failed") from failure
         if row.key is not None:
             self._placed[row.name, row.key] = row.actor_id
@@ -315,6 +318,8 @@ class EmbeddedHost:
                 host=resident,
                 database=self.store.database(row.actor_id),
                 expose_errors=self._expose_errors,
+                metrics=self.metrics,
+                inspector=self._inspector,
             ),
         )
         resident.move_in(actor)
@@ -340,7 +345,12 @@ class EmbeddedHost:
             if stored is None or not decode_actor(stored).has_initialized:
                 await self.store.mark_destroyed(row.actor_id, time_ms(self.clock))
         except RivetError as failure:  # the caller needs to hear why the start failed, not this
-            log.error("actor %s could not be looked at after its start failed: %s", row.actor_id, failure)
+            log.error(
+                "actor %s could not be looked at after its start failed: %s",
+                row.actor_id,
+                failure,
+                extra=_about(row),
+            )
 
     def _request_destroy(self, actor_id: str) -> None:
         if actor_id not in self._destroying:
@@ -360,26 +370,6 @@ class EmbeddedHost:
             del self._destroying[actor_id]
 
 
-def _check_region(region: str | None) -> None:
-    if region not in (None, "", REGION):
-        raise error("datacenter.not_found")
-
-
-def check_key(key: ActorKey) -> None:
-    """Refuse keys that cannot be stored.
-
-    Raises:
-        RivetError: ``actor.key_too_large``, or ``api.bad_request`` for text that is not Unicode.
-    """
-    try:
-        size = len(actor_key.serialize(key).encode())
-    except UnicodeEncodeError:
-        raise error("api.bad_request", reason="the key holds a lone surrogate") from None
-    if size > actor_key.MAX_SERIALIZED:
-        raise error("actor.key_too_large", size=size, limit=actor_key.MAX_SERIALIZED)
-
-
-def _missing(target: Target) -> str:
-    if isinstance(target, ById):
-        return f"There is no actor with the id {target.actor_id!r}"
-    return f"There is no actor {target.name!r} with the key {list(target.key)}; get_or_create makes one"
+def _about(row: ActorRow) -> dict[str, object]:
+    """What log records say of an actor."""
+    return {"actor_id": row.actor_id, "actor_name": row.name, "actor_key": list(row.key or ())}

@@ -22,6 +22,7 @@ from typing import Protocol
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.hibernation import SocketId
+from rivetkit_core.actor.inspector_token import InspectorOptions
 from rivetkit_core.actor.lifecycle import Lifecycle, StopKind
 from rivetkit_core.actor.parts import ActorPorts
 from rivetkit_core.actor.task import ActorTask
@@ -32,6 +33,7 @@ from rivetkit_core.host.engine.kv import KvStorage
 from rivetkit_core.host.engine.sql import RemoteDatabase
 from rivetkit_core.host.engine.storage_requests import RequestScope
 from rivetkit_core.host.port import ActorAccess
+from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.wire import actor_key
 from rivetkit_core.wire.envoy.messages import (
     ActorEvent,
@@ -79,6 +81,12 @@ class Platform(Protocol):
 
     @property
     def expose_errors(self) -> bool: ...
+
+    @property
+    def metrics(self) -> ProcessMetrics: ...
+
+    @property
+    def inspector(self) -> InspectorOptions: ...
 
     def factory(self, name: str) -> ActorFactory:
         """The factory of an actor name.
@@ -210,7 +218,7 @@ class HostedActor:
                 await self._actor.kill()
             raise
         except Exception as failure:
-            log.exception("actor %s, generation %d", self.actor_id, self.generation)
+            log.exception("actor %s, generation %d", self.actor_id, self.generation, extra=self._about)
             outcome = Outcome(_stopped(failure), unsaved=True)
         await self._platform.released(self.actor_id, self.generation)
         self._scope.close()
@@ -266,12 +274,14 @@ class HostedActor:
                     host=self,
                     database=RemoteDatabase(self._scope),
                     expose_errors=platform.expose_errors,
+                    metrics=platform.metrics,
+                    inspector=platform.inspector,
                 ),
             )
         except RivetError:
             raise
         except Exception as failure:
-            log.exception("actor %s could not be made", self.actor_id)
+            log.exception("actor %s could not be made", self.actor_id, extra=self._about)
             raise error("actor.start_failed") from failure
         live = [SocketId(id.gateway_id, id.request_id) for id in self._kept]
         await actor.start(command.input, live=live)
@@ -290,14 +300,17 @@ class HostedActor:
         try:
             await actor.stop(kind)
         except Exception as failure:
-            log.exception("actor %s stopped without saving its last changes", self.actor_id)
+            log.exception(
+                "actor %s stopped without saving its last changes", self.actor_id, extra=self._about
+            )
             await actor.kill()
             return Outcome(_stopped(failure), unsaved=True)
         return Outcome(Stopped(StopCode.OK) if crash is None else _stopped(RuntimeError(crash)))
 
     async def _fail(self, failure: RivetError) -> Outcome:
         """Let those who wait for the actor have its start's error, instead of a start after another."""
-        log.error("actor %s (%s) could not start: %s", self.actor_id, self._start_command.name, failure)
+        name = self._start_command.name
+        log.error("actor %s (%s) could not start: %s", self.actor_id, name, failure, extra=self._about)
         seen = masked(failure, expose=self._platform.expose_errors)
         key = self._start_command.key or actor_key.serialize(())
         seen.actor = ActorSpecifier(self.actor_id, self.generation, key)
@@ -333,6 +346,12 @@ class HostedActor:
                 self._actor.sleep.commit()
             if self._running:
                 self._report(intent)
+
+    @property
+    def _about(self) -> dict[str, object]:
+        """What log records say of this generation."""
+        name = self._start_command.name
+        return {"actor_id": self.actor_id, "actor_name": name, "generation": self.generation}
 
     def _report(self, *events: ActorEvent) -> None:
         self._platform.report(self.actor_id, self.generation, *events)

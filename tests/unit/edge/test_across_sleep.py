@@ -255,7 +255,7 @@ async def test_a_state_that_cannot_be_stored_ends_its_connection(caplog: pytest.
     conn.lend_state()
     await world.clock.advance(2)
     assert guest.pipe.closed == (1011, "actor.hibernation_persist_failed")
-    assert "cannot be stored" in caplog.text
+    assert "state of a connection cannot be stored" in caplog.text
 
 
 # Records and acknowledgements
