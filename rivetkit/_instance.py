@@ -35,6 +35,7 @@ from rivetkit._validation import (
     validate,
 )
 from rivetkit._verdict import verdict
+from rivetkit._web import Web
 from rivetkit_core.actor.factory import AdmittedMessage
 from rivetkit_core.errors import RivetError, ValidationError, error
 from rivetkit_core.wire.cbor import NULL
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from rivetkit_core.actor.connections import Connection
     from rivetkit_core.actor.context import ActorContext
     from rivetkit_core.actor.resources import Resource as CoreResource
+    from rivetkit_core.asgi import Receive, Scope, Send
 
 
 _CONNECTION_HOOKS = ("on_before_connect", "create_conn_state", "on_connect", "on_disconnect")
@@ -89,6 +91,7 @@ class CompiledInstance:
         self._core = core
         self._actor = blueprint.actor_class()
         self._actor.__rivet_context__ = Context(core, blueprint.client_factory)
+        self._web = Web(self._actor)
         self._connection_hooks = frozenset(hook for hook in _CONNECTION_HOOKS if blueprint.overrides(hook))
         self._guards_subscriptions = any(blueprint.overrides(hook) for hook in _SUBSCRIPTION_HOOKS)
         self._replaces_output = blueprint.overrides("on_before_action_response")
@@ -245,6 +248,25 @@ class CompiledInstance:
                 if replaced is not None:
                     return replaced
             return codec.encode_output(output, f"action `{name}` output")
+
+    @property
+    def serves_http(self) -> bool:
+        return self._web.serves_http
+
+    @property
+    def serves_websockets(self) -> bool:
+        return self._web.serves_websockets
+
+    def can_hibernate(self, scope: Scope) -> bool:
+        return self._web.can_hibernate(scope, self._core.config.can_hibernate_websocket)
+
+    async def on_request(self, conn: Connection, scope: Scope, receive: Receive, send: Send) -> None:
+        with _user_code(_typed(conn)):
+            await self._web.request(scope, receive, send)
+
+    async def on_websocket(self, conn: Connection, scope: Scope, receive: Receive, send: Send) -> None:
+        with _user_code(_typed(conn)):
+            await self._web.websocket(scope, receive, send)
 
     async def admit_message(self, queue: str, body: bytes, conn: Connection) -> AdmittedMessage:
         ref = self._blueprint.queues[queue]

@@ -282,6 +282,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         True,
         "No answer within {timeout} s",
     ),
+    "client.websocket_closed": ErrorSpec(
+        "client",
+        "websocket_closed",
+        500,
+        True,
+        "The websocket was closed ({close_code} {close_reason})",
+    ),
     "config.endpoint_mismatch": ErrorSpec(
         "config",
         "endpoint_mismatch",
@@ -590,6 +597,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         True,
         "Incoming message too long: it exceeds max_incoming_message_size of the actor",
     ),
+    "message.invalid_utf8": ErrorSpec(
+        "message",
+        "invalid_utf8",
+        400,
+        True,
+        "A text message is not UTF-8",
+    ),
     "message.outgoing_too_long": ErrorSpec(
         "message",
         "outgoing_too_long",
@@ -603,6 +617,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         400,
         True,
         "Unknown namespace",
+    ),
+    "protocol.invalid_http_response": ErrorSpec(
+        "protocol",
+        "invalid_http_response",
+        500,
+        False,
+        "The actor gave no HTTP response: {reason}",
     ),
     "protocol.invalid_persisted_data": ErrorSpec(
         "protocol",

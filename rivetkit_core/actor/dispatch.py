@@ -125,6 +125,10 @@ class Dispatch:
             finally:
                 self._connections.remove(conn)
 
+    async def open_for_request(self, params: bytes | None) -> Connection:
+        """A connection for work that was admitted: the connect hooks run, and nobody is refused halfway."""
+        return await self._open(params, None)
+
     async def run_scheduled(self, name: str, args: bytes) -> bytes:
         """Run an action without a connection, as work that was admitted when it was planned."""
         return await self._act(name, args, None)

@@ -42,7 +42,7 @@ class SocketId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SocketOrigin:
-    """The request a websocket began with. ``path`` is without the query; header names are lower case."""
+    """The request a websocket began with. ``path`` has its query; header names are lower case."""
 
     id: SocketId
     path: str

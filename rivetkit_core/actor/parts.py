@@ -27,6 +27,7 @@ from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.queue import ActorQueue
 from rivetkit_core.actor.queue_store import Strict
+from rivetkit_core.actor.raw import Raw
 from rivetkit_core.actor.resources import Resources
 from rivetkit_core.actor.restoring import RestoredConnections
 from rivetkit_core.actor.run import RunHandler
@@ -119,6 +120,7 @@ class ActorParts:
         self.startup = self._make_startup()
         self.shutdown = self._make_shutdown()
         self.dispatch = self._make_dispatch()
+        self.raw = self._make_raw()
         self.subscribing = self._make_subscribing()
         self.instance: ActorInstance = factory.create(self.context)
         self._observe()
@@ -349,6 +351,19 @@ class ActorParts:
             touched=self.touched,
             sleeping=lambda: self._lifecycle() is Lifecycle.SLEEP_GRACE,
             metrics=self.metrics,
+        )
+
+    def _make_raw(self) -> Raw:
+        return Raw(
+            config=self._config,
+            clock=self._clock,
+            instance=lambda: self.instance,
+            gate=self.gate,
+            work=self.work,
+            outbox=self.outbox,
+            connections=self.connections,
+            open_connection=self.dispatch.open_for_request,
+            touched=self.touched,
         )
 
     def _make_subscribing(self) -> Subscribing:

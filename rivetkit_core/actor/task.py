@@ -44,6 +44,7 @@ class ActorTask:
         self.context = parts.context
         self.work = parts.work
         self.outbox = parts.outbox
+        self.raw = parts.raw
         self.connections = parts.connections
         self.sleep = parts.sleep
         self.schedule = parts.schedule

@@ -1,4 +1,4 @@
-"""One websocket of one actor, from its options to its close (client-protocol 4.1).
+"""One websocket of one actor, from its options to its close (client-protocol 4.1, 5.2).
 
 The caller has accepted the websocket and found the actor; this must not know how. What goes wrong is said
 in the close frame, since clients cannot read the body of a refused handshake.
@@ -15,6 +15,8 @@ from rivetkit_core.clock import Clock
 from rivetkit_core.edge.connect import Session
 from rivetkit_core.edge.errors import connection_error
 from rivetkit_core.edge.http import parse_params
+from rivetkit_core.edge.raw import RawHead, socket_scope
+from rivetkit_core.edge.raw_socket import serve_raw_socket
 from rivetkit_core.edge.websocket import Socket, SocketClosed, WebSocketChannel
 from rivetkit_core.errors import RivetError
 from rivetkit_core.wire.client_protocol import Codec
@@ -26,7 +28,7 @@ _CLOSE_TIMEOUT = 5.0
 
 async def serve_socket(
     actor: ActorTask,
-    path: str,
+    head: RawHead,
     options: ConnectOptions,
     socket: Socket,
     clock: Clock,
@@ -45,16 +47,40 @@ async def serve_socket(
     Returns:
         Whether the websocket is open, and waits for the next generation.
     """
-    if path != "/connect":
-        await socket.close(1011, "actor.not_found")
-        return False
-    if options.encoding is not None and options.encoding not in list(Encoding):
-        await socket.close(1003, "actor.unsupported_websocket_encoding")
-        return False
     try:
         params = parse_params(options.params_json)
     except RivetError as failure:
         await socket.close(1011, f"{failure.group}.{failure.code}")
+        return False
+    match head.path:
+        case "/connect":
+            return await _serve_connection(actor, params, options, socket, clock, keeper, resumed=resumed)
+        case "/inspector/connect":
+            await socket.close(1011, "actor.not_found")
+            return False
+        case _:
+            return await serve_raw_socket(actor, head, params, socket, clock, keeper, resumed=resumed)
+
+
+def can_hibernate(actor: ActorTask, head: RawHead) -> bool:
+    """Whether a websocket may outlive a generation of its actor."""
+    return head.path == "/connect" or (
+        head.path != "/inspector/connect" and actor.raw.can_hibernate(socket_scope(head))
+    )
+
+
+async def _serve_connection(
+    actor: ActorTask,
+    params: bytes | None,
+    options: ConnectOptions,
+    socket: Socket,
+    clock: Clock,
+    keeper: SocketKeeper | None,
+    *,
+    resumed: bool,
+) -> bool:
+    if options.encoding is not None and options.encoding not in list(Encoding):
+        await socket.close(1003, "actor.unsupported_websocket_encoding")
         return False
     codec = Codec(Encoding(options.encoding or Encoding.JSON))
     channel = WebSocketChannel(socket, codec, actor.factory.config)

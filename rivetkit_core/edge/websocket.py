@@ -1,6 +1,7 @@
 """A ``Channel`` over a websocket: encoding, size limits and the bounded outgoing queue.
 
 Socket             port: one accepted websocket
+Frame              what a client sent, for whom text and bytes are not the same
 WebSocketChannel   messages over it
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rivetkit_core.actor.connections import OutgoingEvent
 from rivetkit_core.config import ActorConfig
@@ -21,7 +22,19 @@ _BACKLOG_BYTES = 16 * 1024 * 1024
 
 
 class SocketClosed(Exception):
-    """The peer is gone."""
+    """The peer is gone. 1005 stands for a close frame without a code, 1006 for none at all."""
+
+    def __init__(self, code: int = 1005, reason: str = "") -> None:
+        super().__init__(f"{code} {reason}".rstrip())
+        self.code = code
+        self.reason = reason
+
+
+class Frame(NamedTuple):
+    """One frame; text is UTF-8 that nobody has checked."""
+
+    data: bytes
+    text: bool
 
 
 class Socket(Protocol):
@@ -33,6 +46,10 @@ class Socket(Protocol):
         Raises:
             SocketClosed: The websocket has ended.
         """
+        ...
+
+    async def receive_frame(self) -> Frame:
+        """Like ``receive``, for those to whom it matters whether it was text."""
         ...
 
     async def send(self, data: bytes, *, text: bool) -> None:

@@ -16,6 +16,7 @@ from tests.contract.lounge import Den, Lounge
 from tests.contract.probe import Probe as Probe
 from tests.contract.probe import current as current
 from tests.contract.queue_actors import Worker
+from tests.contract.raw_actors import RAW_CLASSES
 from tests.contract.storage_actors import STORAGE_CLASSES
 
 
@@ -371,6 +372,7 @@ CLASSES: Sequence[type[Actor]] = (
     Lounge,
     Den,
     *STORAGE_CLASSES,
+    *RAW_CLASSES,
 )
 
 NAMES = tuple(factory.name for factory in map(compile_actor, CLASSES))

@@ -1,4 +1,4 @@
-"""The strings the contract tests pull on their actors."""
+"""The strings the tests pull on their actors, and what the actors saw."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Probe:
     destroying: asyncio.Event = field(default_factory=asyncio.Event)
     destroyed: list[str] = field(default_factory=list[str])
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
     asleep: asyncio.Event = field(default_factory=asyncio.Event)
     awake: asyncio.Event = field(default_factory=asyncio.Event)
     slept: list[int] = field(default_factory=list[int])

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from rivetkit_core.actor.hibernation import SocketOrigin
 from rivetkit_core.actor.task import ActorTask
-from rivetkit_core.edge.serving import serve_socket
+from rivetkit_core.edge.raw import RawHead
+from rivetkit_core.edge.serving import can_hibernate, serve_socket
 from rivetkit_core.entropy import new_uuid
 from rivetkit_core.errors import ProtocolError, RivetError, error, masked
 from rivetkit_core.host.embedded.gateway.auth import TokenGuard, header_tokens
@@ -40,7 +41,7 @@ class SocketGateway:
             await socket.close(1011, "request.invalid")
             return
         try:
-            actor, path = await self._reach(head, options)
+            actor, raw = await self._reach(head, options)
         except RivetError as failure:
             seen = masked(failure)
             await _accept(head, ray, send)
@@ -48,17 +49,17 @@ class SocketGateway:
             return
         await _accept(head, ray, send)
         clock, kept = self._host.clock, self._host.kept
-        if path != "/connect":
-            await serve_socket(actor, path, options, socket, clock)
+        if not can_hibernate(actor, raw):
+            await serve_socket(actor, raw, options, socket, clock)
             return
-        client = KeptSocket(socket, SocketOrigin(kept.new_id(), path, _text_headers(head)))
+        client = KeptSocket(socket, SocketOrigin(kept.new_id(), raw.target, _text_headers(head)))
 
         async def serve(actor: ActorTask, resumed: bool) -> bool:
-            return await serve_socket(actor, path, options, client, clock, client, resumed=resumed)
+            return await serve_socket(actor, raw, options, client, clock, client, resumed=resumed)
 
         await kept.keep(actor, client, serve)
 
-    async def _reach(self, head: Head, options: subprotocols.ConnectOptions) -> tuple[ActorTask, str]:
+    async def _reach(self, head: Head, options: subprotocols.ConnectOptions) -> tuple[ActorTask, RawHead]:
         parsed: DirectTarget | QueryTarget | None = None
         if is_gateway_path(head.path):
             parsed = parse_target(head.path, head.query)
@@ -70,7 +71,8 @@ class SocketGateway:
             raise error("guard.no_route")
         self._guard.check(*header_tokens(head), parsed.token, options.token)
         target = to_target(parsed, self._host.namespace)
-        return await self._host.reach(target, lasting=True), parsed.path
+        raw = RawHead("GET", parsed.path, parsed.query, head.raw_headers)
+        return await self._host.reach(target, lasting=True), raw
 
 
 def _text_headers(head: Head) -> dict[str, str]:

@@ -13,9 +13,11 @@ from rivetkit_core.actor.hibernation import SocketId, SocketOrigin
 from rivetkit_core.actor.restoring import StoredSocket as StoredSocket
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
+from rivetkit_core.edge.raw import RawHead
 from rivetkit_core.edge.serving import refuse_socket, serve_socket
 from rivetkit_core.errors import ProtocolError, RivetError
 from rivetkit_core.host.engine.tunnel.exchange import Refused, require_running
+from rivetkit_core.host.engine.tunnel.headers import as_raw
 from rivetkit_core.host.engine.tunnel.indices import Outgoing, Send, Writable
 from rivetkit_core.host.engine.tunnel.memory import Kept, Recent
 from rivetkit_core.host.engine.tunnel.placement import Placement, generation_of
@@ -31,8 +33,8 @@ from rivetkit_core.wire.envoy.messages import (
     WebSocketMessage,
 )
 
-CanHibernate = Callable[[ActorTask, str], bool]
-"""Whether the websocket of a path may outlive a generation of the actor."""
+CanHibernate = Callable[[ActorTask, RawHead], bool]
+"""Whether a websocket may outlive a generation of the actor."""
 
 _LEFT_SECONDS = 120.0
 _CHANGE_OVER = 0.25
@@ -78,8 +80,8 @@ class Sockets:
         if known is not None:
             known.reattach(index)
             return
-        path = opened.path.partition("?")[0] or "/"
-        origin = _origin(id, path, opened.headers)
+        head = _head(opened.path, opened.headers)
+        origin = _origin(id, opened.path, opened.headers)
         outgoing = Outgoing(id, self._send, writable=self._writable)
         actor = self._placement.find(opened.actor_id, opened.actor_generation)
         if id in self._left:  # it was opened again only to be told that its client is gone
@@ -103,7 +105,7 @@ class Sockets:
         except Refused:
             outgoing.send(HostWebSocketClose(1011, "actor.stopping"))
             return
-        hibernates = self._can_hibernate(actor, path)
+        hibernates = self._can_hibernate(actor, head)
         socket = self._add(origin, outgoing, index, max_payload, can_hibernate=hibernates)
         served = (opened.actor_id, actor.identity.specifier.generation)
         self._tasks.spawn(served, self._serve(actor, socket, kept=hibernates))
@@ -122,7 +124,7 @@ class Sockets:
         """A client closed its websocket, or the engine confirms that we did."""
         socket = self._open.get(id)
         if socket is not None:
-            socket.gone()
+            socket.gone(closing.code, closing.reason)
         else:
             self._closed.add(id)  # its actor may sleep already, and be told at its next start
             self._waiting.take(id, index, closing)
@@ -173,8 +175,8 @@ class Sockets:
                 match message:
                     case WebSocketMessage():
                         socket.arrive(index, message)
-                    case EngineWebSocketClose():
-                        socket.gone()
+                    case EngineWebSocketClose(code, reason):
+                        socket.gone(code, reason)
         return Restored(attached, tuple(id for id in known if id not in attached))
 
     def resume(
@@ -254,15 +256,20 @@ class Sockets:
             return
         try:
             keeper = socket if kept else None
-            path = socket.origin.path
-            if await serve_socket(actor, path, options, socket, self._clock, keeper, resumed=resumed):
+            head = _head(socket.origin.path, socket.origin.headers)
+            if await serve_socket(actor, head, options, socket, self._clock, keeper, resumed=resumed):
                 self._kept.add(actor.identity.actor_id, RequestId(*socket.origin.id))
         finally:
             socket.end(1011, "actor.stopped")
 
 
-def _origin(id: RequestId, path: str, headers: Mapping[str, str]) -> SocketOrigin:
-    return SocketOrigin(SocketId(id.gateway_id, id.request_id), path, headers)
+def _head(target: str, headers: Mapping[str, str]) -> RawHead:
+    path, _, query = target.partition("?")
+    return RawHead("GET", path or "/", query, as_raw(headers))
+
+
+def _origin(id: RequestId, target: str, headers: Mapping[str, str]) -> SocketOrigin:
+    return SocketOrigin(SocketId(id.gateway_id, id.request_id), target or "/", headers)
 
 
 def _options(headers: Mapping[str, str]) -> subprotocols.ConnectOptions | None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
+from rivetkit_core.edge.serving import can_hibernate
 from rivetkit_core.host.engine.tunnel.exchange import HttpHandler, serve_actor_http
 from rivetkit_core.host.engine.tunnel.indices import Send, Writable, always_writable
 from rivetkit_core.host.engine.tunnel.placement import Find, Placement
@@ -33,10 +34,6 @@ from rivetkit_core.wire.envoy.messages import (
 log = logging.getLogger("rivetkit.tunnel")
 
 
-def _live_connections(_actor: ActorTask, path: str) -> bool:
-    return path == "/connect"
-
-
 class Tunnel:
     """Client traffic of every actor that the engine placed here.
 
@@ -52,7 +49,7 @@ class Tunnel:
         clock: Clock,
         writable: Writable = always_writable,
         handler: HttpHandler = serve_actor_http,
-        can_hibernate: CanHibernate = _live_connections,
+        can_hibernate: CanHibernate = can_hibernate,
     ) -> None:
         self.max_payload = 20_971_520
         self._tasks = TunnelTasks(clock)

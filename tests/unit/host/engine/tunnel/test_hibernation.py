@@ -52,7 +52,7 @@ def text(data: bytes) -> WebSocketMessage:
 
 
 async def test_whether_a_websocket_hibernates_is_told_when_it_opens() -> None:
-    async with engine_of(World(Script()), can_hibernate=lambda _, path: path == "/connect") as engine:
+    async with engine_of(World(Script()), can_hibernate=lambda _, head: head.path == "/connect") as engine:
         await engine.give(1, connect())
         assert engine.about(1)[0] == HostWebSocketOpen(can_hibernate=True)
 
