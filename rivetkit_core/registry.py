@@ -119,7 +119,7 @@ class ActorRegistry:
             actor = self._running.get(actor_id)
             if actor is None or only not in (None, actor):
                 return False
-            stopping = self._begin_end(actor, actor.stop(kind))
+            stopping = self._begin_end(actor, actor.stop(kind, sockets_stay=not self._shut_down))
         await asyncio.shield(stopping)
         return True
 

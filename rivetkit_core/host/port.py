@@ -5,16 +5,19 @@
     ActorHost      what one generation may ask of its host: to end, and to be woken
     ActorAccess    the way from code in this process to any actor, here or elsewhere
     Link           one open connection to an actor, as messages
+    RawRequest     what an actor's own code answers over HTTP, with a RawAnswer
+    RawSocket      a websocket with an actor's own code
 
 A host implements these; ``rivetkit_core.testing`` ships fakes that pass the same contract suite.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from rivetkit_core.asgi import RawHeaders
 from rivetkit_core.wire.envoy.storage_messages import SqlResult as SqlResult
 from rivetkit_core.wire.envoy.storage_messages import SqlStatement as SqlStatement
 from rivetkit_core.wire.envoy.storage_messages import SqlValue as SqlValue
@@ -256,6 +259,67 @@ class Link(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """An HTTP request to an actor's own code.
+
+    Attributes:
+        target: Path and query as the actor sees them, encoded, from the first slash on.
+        body: Whole, or in parts that are read once.
+    """
+
+    method: str
+    target: str
+    headers: RawHeaders = field(default_factory=RawHeaders)
+    body: bytes | AsyncIterable[bytes] = b""
+
+
+class RawAnswer(Protocol):
+    """The head of an answer, and its body as it comes. ``aclose`` must follow."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> RawHeaders: ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The parts of the body, once.
+
+        Raises:
+            ConnectionLost: The answer was broken off.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Read no more: what is not read is not sent. Idempotent."""
+        ...
+
+
+class RawSocket(Protocol):
+    """One websocket. One task receives."""
+
+    async def receive(self) -> str | bytes:
+        """The next message. Safe to cancel: no message is lost.
+
+        Raises:
+            LinkClosed: The websocket has ended and every earlier message was received.
+        """
+        ...
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a message; waits while the other side does not read.
+
+        Raises:
+            LinkClosed: The websocket has ended.
+        """
+        ...
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """End the websocket. Idempotent."""
+        ...
+
+
 class ActorAccess(Protocol):
     """Port: calls actors. Payloads are CBOR bytes; ``params`` are connection parameters, None for none.
 
@@ -293,6 +357,19 @@ class ActorAccess(Protocol):
 
     async def connect(self, target: Target, *, params: bytes | None) -> Link:
         """Open a connection; its first message is ``Init`` or an ``ErrorMessage``."""
+        ...
+
+    async def fetch(self, target: Target, request: RawRequest, *, params: bytes | None) -> RawAnswer:
+        """Have an actor's own code answer a request. Whatever it answers is no error.
+
+        Cancelling ends the handler, where the way there can say so.
+        """
+        ...
+
+    async def websocket(
+        self, target: Target, path: str, *, protocols: Sequence[str], params: bytes | None
+    ) -> RawSocket:
+        """Open a websocket to an actor's own code. ``path`` may carry a query."""
         ...
 
     async def aclose(self) -> None:

@@ -16,7 +16,7 @@ from types import TracebackType
 from rivetkit_core.clock import Bound, Timer
 
 _NANOSECONDS = 1_000_000_000
-_EPOCH_SECONDS = 1_767_225_600  # 2026-01-01T00:00:00Z
+EPOCH = 1_767_225_600  # 2026-01-01T00:00:00Z
 _MAX_ROUNDS = 100_000
 _BLIND_ROUNDS = 100
 MAX_TIMERS = 1_000_000
@@ -105,13 +105,19 @@ class FakeClock:
     Args:
         start: The wall-clock time it begins with, in seconds since the Unix epoch.
         settle: Waits until nothing moves before time does.
+        together: Fire all timers of one deadline at once, as a loop does, and not each on its own.
     """
 
     def __init__(
-        self, start: float = _EPOCH_SECONDS, *, settle: Callable[[], Awaitable[None]] = settle
+        self,
+        start: float = EPOCH,
+        *,
+        settle: Callable[[], Awaitable[None]] = settle,
+        together: bool = False,
     ) -> None:
         self._start = round(start * _NANOSECONDS)
         self._settle = settle
+        self._together = together
         self._elapsed = 0
         self._order = itertools.count()
         self._timers: list[tuple[int, int, _FakeTimer]] = []
@@ -185,7 +191,7 @@ class FakeClock:
             await self._settle()
 
     def fire_next(self, *, until: int | None = None) -> bool:
-        """Move to the next deadline and fire its timers; False if there is none (up to ``until``)."""
+        """Move to the next deadline and fire its timer; False if there is none (up to ``until``)."""
         timer = self._next_timer()
         if timer is None or (until is not None and timer.deadline > until):
             return False
@@ -193,7 +199,7 @@ class FakeClock:
         while timer is not None and timer.deadline == self._elapsed:
             heapq.heappop(self._timers)
             timer.fire()
-            timer = self._next_timer()
+            timer = self._next_timer() if self._together else None
         return True
 
     def pending(self) -> list[float]:

@@ -21,7 +21,7 @@ from typing import Any, Protocol, Self, cast
 from anyio.to_thread import current_default_thread_limiter
 
 from rivetkit_core.clock import Timer
-from rivetkit_core.testing.clock import FakeClock
+from rivetkit_core.testing.clock import EPOCH, FakeClock
 from rivetkit_core.testing.order import ShuffledQueue, task_of
 
 _MAX_ROUNDS = 100_000
@@ -67,8 +67,7 @@ class LoopControl:
     """
 
     def __init__(self, *, seed: int | None = None, start: float | None = None) -> None:
-        settle = self.settle
-        self.clock = FakeClock(settle=settle) if start is None else FakeClock(start, settle=settle)
+        self.clock = FakeClock(EPOCH if start is None else start, settle=self.settle, together=True)
         self._seed = seed
         self._jumps = 0
         self._rounds = 0

@@ -65,9 +65,10 @@ async def test_plans_are_listed_and_can_be_dropped(rivet: RivetTest, mine: Actor
     assert await mine.call(Reminders.planned) == []
 
 
-async def test_who_is_connected_is_reminded_at_once(mine: ActorHandle[Reminders]) -> None:
+async def test_who_is_connected_is_reminded_at_once(rivet: RivetTest, mine: ActorHandle[Reminders]) -> None:
     async with mine.connect() as conn, conn.events(Reminders.due) as due:
         await conn.call(Reminders.remind_in, "tea", timedelta(hours=1))
+        await rivet.clock.advance(hours=1)
         assert (await anext(due)).text == "tea"
 
 

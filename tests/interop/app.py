@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.websockets import WebSocket
 
 from rivetkit import (
     ActionGroup,
@@ -22,6 +26,7 @@ from rivetkit import (
     create_state,
 )
 from rivetkit_core.errors import error
+from tests.interop.parlour import Parlour
 
 
 class Point(BaseModel):
@@ -275,4 +280,44 @@ class Worker(Actor):
         return [job.body for job in await self.notes.try_next_batch(10)]
 
 
-ACTORS = (Echo, Counter, Room, Relay, Worker)
+@actor(name="web")
+class Web(Actor):
+    """Answers raw requests and websockets."""
+
+    conn: Conn[object, None]
+
+    async def on_request(self, request: Request) -> Response:
+        match request.url.path:
+            case "/echo":
+                told = [
+                    request.method,
+                    str(request.url.query),
+                    request.headers.get("x-asked"),
+                    self.conn.params,
+                ]
+                return Response(await request.body(), 201, {"x-told": json.dumps(told)})
+            case "/stream":
+                return StreamingResponse(part for part in ("one ", "two ", "three"))
+            case "/refuse":
+                raise UserError("bad thing", code="bad_thing", metadata={"n": 3})
+            case _:
+                return Response(f"nothing at {request.url.path}", 404)
+
+    async def on_websocket(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_json([websocket.url.path, websocket.url.query, self.conn.params])
+        while True:
+            match await websocket.receive():
+                case {"type": "websocket.receive", "text": "close"}:
+                    await websocket.close(4001, "as you say")
+                case {"type": "websocket.receive", "text": "crash"}:
+                    raise RuntimeError("the password is swordfish")
+                case {"type": "websocket.receive", "text": str(text)}:
+                    await websocket.send_text(text)
+                case {"type": "websocket.receive", "bytes": bytes(data)}:
+                    await websocket.send_bytes(data)
+                case _:
+                    return
+
+
+ACTORS = (Echo, Counter, Room, Relay, Worker, Parlour, Web)

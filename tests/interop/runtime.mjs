@@ -99,7 +99,47 @@ const tsRelay = actor({
   },
 });
 
-const registry = setup({ use: { tsEcho, tsCounter, tsRoom, tsRelay }, noWelcome: true });
+/** Answers raw requests and websockets. */
+const tsWeb = actor({
+  options,
+  actions: {},
+  onRequest: async (c, request) => {
+    const url = new URL(request.url);
+    switch (url.pathname) {
+      case "/echo":
+        return new Response(await request.text(), {
+          status: 201,
+          headers: { "x-told": JSON.stringify([request.method, url.search, request.headers.get("x-asked")]) },
+        });
+      case "/stream":
+        return new Response(
+          new ReadableStream({
+            start(controller) {
+              for (const part of ["one ", "two ", "three"]) {
+                controller.enqueue(new TextEncoder().encode(part));
+              }
+              controller.close();
+            },
+          }),
+        );
+      case "/refuse":
+        throw new UserError("bad thing", { code: "bad_thing" });
+      default:
+        return new Response(`nothing at ${url.pathname}`, { status: 404 });
+    }
+  },
+  onWebSocket: (c, websocket) => {
+    websocket.addEventListener("message", ({ data }) => {
+      if (data === "close") {
+        websocket.close(4001, "as you say");
+      } else {
+        websocket.send(data);
+      }
+    });
+  },
+});
+
+const registry = setup({ use: { tsEcho, tsCounter, tsRoom, tsRelay, tsWeb }, noWelcome: true });
 
 await serve(
   { ready: () => registry.startAndWait().then(() => true) },

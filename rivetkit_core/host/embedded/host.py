@@ -26,6 +26,7 @@ from rivetkit_core.errors import ActorNotFound, RivetError, error
 from rivetkit_core.host.embedded.access import LocalAccess
 from rivetkit_core.host.embedded.addresses import check_key, check_region, missing
 from rivetkit_core.host.embedded.alarms import AlarmClock
+from rivetkit_core.host.embedded.kept import KeptClients
 from rivetkit_core.host.embedded.resident import Resident
 from rivetkit_core.host.embedded.store_port import WRITE_LIMIT, ActorRow, HostStore
 from rivetkit_core.host.port import ActorKey, ById, ByKey, Target
@@ -75,6 +76,7 @@ class EmbeddedHost:
         self.store = store
         self.registry = ActorRegistry(factories, clock)
         self.access = LocalAccess(self)
+        self.kept = KeptClients(lambda actor_id: self.reach(ById(actor_id), lasting=True), entropy)
         self._expose_errors = expose_errors
         self._residents: WeakKeyDictionary[ActorTask, Resident] = WeakKeyDictionary()
         self.metrics = metrics or ProcessMetrics()
@@ -113,6 +115,7 @@ class EmbeddedHost:
             return 0
         self.is_closing = True
         self._alarms.stop()
+        self.kept.close(1001, "ws.going_away")
         unsaved = await self.registry.shut_down()
         while self._owned:
             await asyncio.wait(list(self._owned))
@@ -329,12 +332,13 @@ class EmbeddedHost:
         )
         resident.move_in(actor)
         self._residents[actor] = resident
-        await actor.start(None, stored=first)
+        await actor.start(None, stored=first, live=self.kept.of(row.actor_id))
         try:
             await resident.forget_old_alarm()
         except BaseException:
             await actor.kill()
             raise
+        self.kept.woken(row.actor_id)
         return actor
 
     async def _next_generation(self, actor_id: str) -> int:
@@ -368,6 +372,7 @@ class EmbeddedHost:
                 return
             await self.registry.stop(actor_id, StopKind.DESTROY)
             await self.store.mark_destroyed(actor_id, time_ms(self.clock))
+            self.kept.end(actor_id, 1000, "")
             if row.key is not None:
                 self._placed.pop((row.name, row.key), None)
         finally:
