@@ -3,6 +3,8 @@
 An editor sends an edit with the version it was made in. Edits that came in between are allowed for, so nobody
 has to wait for anybody, and all who apply the edits in the order of their versions have the same text.
 
+When nobody writes the actor sleeps, and everybody stays connected.
+
 Run it with ``python -m examples.collaborative_document``; the client beside it writes with two pens.
 """
 
@@ -22,8 +24,9 @@ class Author(BaseModel):
 
 
 class Change(BaseModel):
-    """An edit in its place: it leads to ``version``."""
+    """An edit in its place: it leads to ``version``. ``id`` is its editor's."""
 
+    id: str
     version: int
     author: str
     edit: Edit
@@ -69,9 +72,15 @@ class Document(Actor):
         return self.state.changes[version - known :]
 
     @action
-    async def edit(self, version: int, edit: Edit) -> Change:
-        """Edit the text as it was in a version; returns what became of the edit."""
+    async def edit(self, id: str, version: int, edit: Edit) -> Change:
+        """Edit the text as it was in a version; returns what became of the edit.
+
+        An edit is made once, however often it comes: whoever got no answer may ask again, and what an actor
+        may not have handled before a crash is delivered again.
+        """
         for earlier in self.since(version):
+            if earlier.id == id:
+                return earlier
             edit = edit.after(earlier.edit)
         if not edit.fits(self.state.text):
             raise UserError("that is beyond the end of the text", code="out_of_range")
@@ -80,7 +89,7 @@ class Document(Actor):
             raise UserError(f"a document has at most {MAX_LENGTH} characters", code="too_long")
         self.state.text = text
         self.state.version += 1
-        change = Change(version=self.state.version, author=self.conn.params.name, edit=edit)
+        change = Change(id=id, version=self.state.version, author=self.conn.params.name, edit=edit)
         self.state.changes.append(change)
         del self.state.changes[:-KEPT_EDITS]
         self.changed.broadcast(change)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 from examples.collaborative_document.app import Change, Document, Snapshot
 from examples.collaborative_document.edits import Edit
 from rivetkit import ActorConnection
@@ -22,7 +24,7 @@ class Editor:
     async def write(self, position: int, inserted: str, *, removed: int = 0) -> None:
         """Send an edit of the copy as it is now. The copy changes when the edit comes back."""
         edit = Edit(position=position, removed=removed, inserted=inserted)
-        await self.hear(await self._conn.call(Document.edit, self.version, edit))
+        await self.hear(await self._conn.call(Document.edit, uuid4().hex, self.version, edit))
 
     async def hear(self, change: Change) -> None:
         """Apply a change, and what was missed before it."""

@@ -96,7 +96,8 @@ class RivetTest:
     async def crash(self, handle: ActorHandle[Any], /) -> None:
         """Let an actor lose its process: no hook runs and nothing is saved; what was durable is all there is.
 
-        It comes back when it is called, or when it is due. Does nothing to one that sleeps.
+        It comes back when it is called, or when it is due. Its clients stay connected, as on an engine; what
+        it did not get to acknowledge they say again. Does nothing to one that sleeps.
 
         Raises:
             ActorNotFound: There is none.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from rivetkit._hosting import Hosting
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.host.port import ActorAccess, ActorKey, Link, Target
+from rivetkit_core.host.port import ActorAccess, ActorKey, Link, RawAnswer, RawRequest, RawSocket, Target
 from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
 
 
@@ -100,6 +100,14 @@ class CurrentAccess:
 
     async def connect(self, target: Target, *, params: bytes | None) -> Link:
         return await (await self._now()).connect(target, params=params)
+
+    async def fetch(self, target: Target, request: RawRequest, *, params: bytes | None) -> RawAnswer:
+        return await (await self._now()).fetch(target, request, params=params)
+
+    async def websocket(
+        self, target: Target, path: str, *, protocols: Sequence[str], params: bytes | None
+    ) -> RawSocket:
+        return await (await self._now()).websocket(target, path, protocols=protocols, params=params)
 
     async def aclose(self) -> None:
         """Nothing: the world owns its hosts."""

@@ -115,3 +115,18 @@ async def test_a_month_passes_only_where_time_is_virtual(world: RivetTest) -> No
     else:
         with pytest.raises(NotOnThisHost, match="30 days"):
             await world.clock.advance(days=30)
+
+
+async def test_a_connection_lives_through_sleep_and_crash(world: RivetTest) -> None:
+    notebook = world.client.get_or_create(Notebook)
+    async with notebook.connect() as conn, conn.events(Notebook.written) as written:
+        for end in (world.sleep, world.crash):
+            await conn.call(Notebook.write, "hello")
+            assert await anext(written) == "hello"
+            await world.clock.advance(seconds=1)
+            await end(notebook)
+
+
+async def test_raw_requests_come_through(world: RivetTest) -> None:
+    answer = await world.client.get_or_create(Notebook).fetch("/nothing")
+    assert answer.status_code == 404

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples.collaborative_document.app import KEPT_EDITS, Author, Document, registry
+from examples.collaborative_document.app import KEPT_EDITS, Author, Change, Document, registry
 from examples.collaborative_document.editor import Editor
 from examples.collaborative_document.edits import Edit
 from rivetkit import ActorHandle, Registry, UserError
@@ -39,6 +39,10 @@ async def editing(document: ActorHandle[Document], name: str) -> AsyncGenerator[
             listening = group.create_task(listen())
             yield editor
             listening.cancel()
+
+
+async def insert(document: ActorHandle[Document], version: int, text: str) -> Change:
+    return await document.call(Document.edit, f"{version}", version, Edit(position=0, inserted=text))
 
 
 @pytest.mark.parametrize(
@@ -85,12 +89,9 @@ async def test_two_who_write_at_once_have_the_same_text(
 async def test_who_was_away_catches_up(rivet: RivetTest, document: ActorHandle[Document]) -> None:
     async with document.connect(params=Author(name="Bob")) as conn:
         bob = await Editor.open(conn)
-        words = enumerate(("one ", "two ", "three "))
-        changes = [
-            await document.call(Document.edit, at, Edit(position=0, inserted=word)) for at, word in words
-        ]
+        changes = [await insert(document, version, word) for version, word in enumerate(("1", "2", "3"))]
         await bob.hear(changes[-1])
-        assert bob.text == "three two one "
+        assert bob.text == "321"
 
 
 async def test_what_others_saw_survives_a_crash(rivet: RivetTest, document: ActorHandle[Document]) -> None:
@@ -102,10 +103,28 @@ async def test_what_others_saw_survives_a_crash(rivet: RivetTest, document: Acto
 
 
 async def test_a_document_wakes_as_it_was(rivet: RivetTest, document: ActorHandle[Document]) -> None:
-    await document.call(Document.edit, 0, Edit(position=0, inserted="hello"))
+    await insert(document, 0, "hello")
     await rivet.clock.advance(days=365)
     assert not await rivet.is_awake(document)
     assert (await document.call(Document.read)).text == "hello"
+
+
+async def test_an_edit_that_is_sent_again_is_made_once(document: ActorHandle[Document]) -> None:
+    assert await insert(document, 0, "once") == await insert(document, 0, "once")
+    assert (await document.call(Document.read)).text == "once"
+
+
+async def test_a_document_sleeps_while_its_editors_stay_connected(
+    rivet: RivetTest, document: ActorHandle[Document]
+) -> None:
+    async with editing(document, "Ada") as ada, editing(document, "Bob") as bob:
+        await ada.write(0, "hello")
+        for text in ("hello!", "hello!!"):
+            await rivet.clock.advance(days=1)
+            assert not await rivet.is_awake(document)
+            await bob.write(5, "!")
+            await rivet.clock.advance()
+            assert ada.text == bob.text == text
 
 
 async def test_people_are_announced(document: ActorHandle[Document]) -> None:
@@ -118,11 +137,11 @@ async def test_people_are_announced(document: ActorHandle[Document]) -> None:
 
 async def test_an_edit_that_cannot_be_placed_is_refused(document: ActorHandle[Document]) -> None:
     for version in range(KEPT_EDITS + 1):
-        await document.call(Document.edit, version, Edit(position=0, inserted="x"))
+        await insert(document, version, "x")
     with pytest.raises(UserError, match="too long ago"):
-        await document.call(Document.edit, 0, Edit(position=0))
+        await insert(document, 0, "x")
     with pytest.raises(UserError, match="beyond the end"):
-        await document.call(Document.edit, KEPT_EDITS + 1, Edit(position=KEPT_EDITS + 2))
+        await document.call(Document.edit, "id", KEPT_EDITS + 1, Edit(position=KEPT_EDITS + 2))
 
 
 @pytest.mark.parametrize("seed", range(10))
