@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import random
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 
@@ -47,7 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "rivet(actors=[...]): the actor classes that the fixture rivet runs in this test"
+        "markers",
+        "rivet(actors=[...], start=datetime(...)): which actor classes the fixture rivet runs in this test, and "
+        "what time it is in the beginning",
     )
     config.stash[_SEED] = _seed(config.getoption("--rivet-seed"))
     if config.pluginmanager.has_plugin("asyncio"):
@@ -85,8 +87,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     try:
         yield
     except Exception as failure:
-        if type(failure).__name__ == "NotOnThisHost":
-            pytest.skip(str(failure))
+        if (reason := _not_on_this_host(failure)) is not None:
+            pytest.skip(reason)
         raise
 
 
@@ -143,24 +145,37 @@ def rivet(request: pytest.FixtureRequest) -> RivetTest:
 
 @pytest.fixture
 async def _rivet_on_anyio(
-    pytestconfig: pytest.Config, rivet_registry: Registry, rivet_host: str
+    request: pytest.FixtureRequest, rivet_registry: Registry, rivet_host: str
 ) -> AsyncGenerator[RivetTest]:
-    async with rivet_test(pytestconfig, rivet_registry, rivet_host) as rivet:
+    async with rivet_test(request, rivet_registry, rivet_host) as rivet:
         yield rivet
 
 
-def rivet_test(config: pytest.Config, registry: Registry, host: str) -> RivetTest:
-    """A ``RivetTest`` as the command line wants it."""
+def rivet_test(request: pytest.FixtureRequest, registry: Registry, host: str) -> RivetTest:
+    """A ``RivetTest`` as the command line and the test's marker want it."""
     from rivetkit.testing import RivetTest
 
+    config = request.config
+    marker = request.node.get_closest_marker("rivet")
+    start = None if marker is None else marker.kwargs.get("start")
+    if start is not None and host != "memory":
+        pytest.skip("time is real on an engine: a test cannot choose when it begins")
     max_wait = _option(config, "--rivet-max-wait", float)
-    return RivetTest(registry, seed=config.stash[_SEED], host=host, max_wait=max_wait)
+    return RivetTest(registry, seed=config.stash[_SEED], start=start, host=host, max_wait=max_wait)
 
 
 def _option(config: pytest.Config, name: str, kind: type[T]) -> T:
     value: object = config.getoption(name)
     assert isinstance(value, kind)
     return value
+
+
+def _not_on_this_host(failure: BaseException) -> str | None:
+    """What a test asked of an engine that only virtual time can do."""
+    if isinstance(failure, BaseExceptionGroup):
+        inner = cast("BaseExceptionGroup[BaseException]", failure).exceptions
+        return next(filter(None, map(_not_on_this_host, inner)), None)
+    return str(failure) if type(failure).__name__ == "NotOnThisHost" else None
 
 
 def _seed(given: str | None) -> int | None:

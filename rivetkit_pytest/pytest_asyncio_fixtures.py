@@ -19,7 +19,7 @@ _pytest_asyncio: Any = import_module("pytest_asyncio")  # whether the type check
 
 @_pytest_asyncio.fixture
 async def _rivet_on_pytest_asyncio(
-    pytestconfig: pytest.Config, rivet_registry: Registry, rivet_host: str
+    request: pytest.FixtureRequest, rivet_registry: Registry, rivet_host: str
 ) -> AsyncGenerator[RivetTest]:
-    async with rivet_test(pytestconfig, rivet_registry, rivet_host) as rivet:
+    async with rivet_test(request, rivet_registry, rivet_host) as rivet:
         yield rivet

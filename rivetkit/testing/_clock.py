@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from rivetkit.testing._world import World
+from rivetkit.testing._world import NotOnThisHost, World
 
 
 class RivetClock:
@@ -51,7 +51,11 @@ class RivetClock:
 
         Raises:
             ValueError: It has passed, or has no time zone.
+            NotOnThisHost: It has passed in the real time of an engine, or is more than a few seconds ahead.
         """
         if when.tzinfo is None:
             raise ValueError("say in which time zone: datetime(..., tzinfo=UTC)")
-        await self.advance(when - self.now())
+        amount = when - self.now()
+        if amount < timedelta(0) and not self._world.is_virtual:
+            raise NotOnThisHost(f"time is real on an engine, and {when} has passed")
+        await self.advance(amount)

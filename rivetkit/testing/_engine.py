@@ -67,6 +67,8 @@ class EngineWorld:
         max_wait: Seconds that ``advance`` may take.
     """
 
+    is_virtual = False
+
     def __init__(self, endpoint: str | None, *, max_wait: float) -> None:
         self.clock = SystemClock()
         self.entropy = SystemEntropy()

@@ -20,6 +20,8 @@ from rivetkit_core.testing.store import MemoryStore
 class MemoryWorld:
     """Storage and time that outlive hosts. Belongs to the event loop that entered it."""
 
+    is_virtual = True
+
     def __init__(self, *, seed: int | None, start: float | None) -> None:
         self._control = LoopControl(seed=seed, start=start)
         self._entropy = SeededEntropy(0 if seed is None else seed)

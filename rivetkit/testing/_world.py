@@ -19,7 +19,13 @@ class NotOnThisHost(Exception):
 
 
 class World(Protocol):
-    """One host and its surroundings, which outlive it."""
+    """One host and its surroundings, which outlive it.
+
+    Attributes:
+        is_virtual: Whether time is the test's.
+    """
+
+    is_virtual: bool
 
     @property
     def clock(self) -> Clock: ...

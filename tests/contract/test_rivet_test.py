@@ -115,6 +115,8 @@ async def test_a_month_passes_only_where_time_is_virtual(world: RivetTest) -> No
     else:
         with pytest.raises(NotOnThisHost, match="30 days"):
             await world.clock.advance(days=30)
+        with pytest.raises(NotOnThisHost, match="has passed"):
+            await world.clock.advance_to(before - timedelta(days=1))
 
 
 async def test_a_connection_lives_through_sleep_and_crash(world: RivetTest) -> None:

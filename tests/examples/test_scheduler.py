@@ -43,6 +43,7 @@ async def test_a_reminder_comes_although_the_process_died(
     assert await texts(mine) == ["tea"]
 
 
+@pytest.mark.rivet(start=datetime(2026, 3, 1, tzinfo=UTC))
 async def test_a_daily_reminder_follows_the_clocks_of_its_city(
     rivet: RivetTest, mine: ActorHandle[Reminders]
 ) -> None:

@@ -114,6 +114,25 @@ def test_without_actors_the_error_says_what_to_write(project: pytest.Pytester) -
     result.stdout.fnmatch_lines(["*fixture named rivet_registry*@pytest.mark.rivet*"])
 
 
+def test_a_test_may_begin_at_a_moment_of_its_choice(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        from datetime import UTC, datetime
+
+        import pytest
+        from program import Counter
+
+        WHEN = datetime(2040, 2, 29, tzinfo=UTC)
+
+        @pytest.mark.rivet(actors=[Counter], start=WHEN)
+        async def test_begins(rivet):
+            assert rivet.clock.now() == WHEN
+        """
+    )
+    run(project).assert_outcomes(passed=1)
+    run(project, "--rivet-host=http://engine.invalid").assert_outcomes(skipped=1)
+
+
 def test_a_test_that_cannot_wait_is_refused(project: pytest.Pytester) -> None:
     project.makepyfile("def test_nothing(rivet): pass")
     result = run(project)
@@ -150,10 +169,13 @@ def test_what_an_engine_cannot_do_is_skipped(project: pytest.Pytester) -> None:
 
         async def test_a_month():
             raise NotOnThisHost("time is real")
+
+        async def test_a_month_in_a_group():
+            raise ExceptionGroup("", [ExceptionGroup("", [NotOnThisHost("time is real")])])
         """,
         test_plain="def test_plain(): pass",
     )
-    run(project, "--anyio-mode=auto", "-rs").assert_outcomes(passed=1, skipped=1)
+    run(project, "--anyio-mode=auto", "-rs").assert_outcomes(passed=1, skipped=2)
 
 
 def test_the_plugin_imports_nothing_before_it_is_used() -> None:
