@@ -48,7 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "rivet(actors=[...], start=datetime(...)): which actor classes the fixture rivet runs in this test, and "
+        "rivet(actors=[...], start=datetime(...)): which actor classes the fixture rivet runs in a test, and "
         "what time it is in the beginning",
     )
     config.stash[_SEED] = _seed(config.getoption("--rivet-seed"))
