@@ -290,7 +290,9 @@ class Machine:
         if any(sink.closed is None for number, sink in self._sinks if number == self.number):
             raise Broken("a connection was left open")
         self._sinks.clear()
-        if orderly and generation.kind is StopKind.DESTROY:
+        if generation.kind is StopKind.DESTROY:  # which hosts go on with, however far it came
+            if orderly and self.alarm is not None:
+                raise Broken("a destroyed actor has an alarm")
             self._forget_everything()
         else:
             self._compare(generation, died, orderly=orderly)
@@ -316,8 +318,7 @@ class Machine:
                 raise Broken(f"{hook} ran {count} times in a life that ended by {kind}")
 
     def _forget_everything(self) -> None:
-        if self.alarm is not None:
-            raise Broken("a destroyed actor has an alarm")
+        self.alarm = None
         self.records.clear()
         self._noted = None
         self._spoilt = False

@@ -98,7 +98,7 @@ def a_sleeping_actor_is_woken_for_its_one_shots(
     for one, due in promised.pending.items():
         if one in found.events:
             due = max(due, found.events[one].timestamp)
-            woken = ending.alarm is not None and (ending.alarm <= due or due <= ending.now_ms)
+            woken = ending.alarm is not None and ending.alarm <= max(due, ending.now_ms)
             _require(woken, f"at {ending.now_ms} one-shot {one} is due at {due}, and the alarm at {ending.alarm}")
 
 
