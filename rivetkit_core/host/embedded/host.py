@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.parts import ActorPorts
 from rivetkit_core.actor.task import ActorTask, StopKind
 from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.entropy import Entropy, new_actor_id
@@ -303,13 +304,15 @@ class EmbeddedHost:
         actor = ActorTask(
             factory,
             ActorIdentity(row.actor_id, row.name, row.key or (), generation),
-            storage=self.store.storage(row.actor_id),
-            access=self.access,
-            clock=self.clock,
-            entropy=self.entropy,
-            host=resident,
-            database=self.store.database(row.actor_id),
-            expose_errors=self._expose_errors,
+            ActorPorts(
+                storage=self.store.storage(row.actor_id),
+                access=self.access,
+                clock=self.clock,
+                entropy=self.entropy,
+                host=resident,
+                database=self.store.database(row.actor_id),
+                expose_errors=self._expose_errors,
+            ),
         )
         resident.move_in(actor)
         await actor.start(None, stored=first)

@@ -22,6 +22,7 @@ from typing import Protocol
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.lifecycle import Lifecycle, StopKind
+from rivetkit_core.actor.parts import ActorPorts
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
@@ -230,13 +231,15 @@ class HostedActor:
             actor = ActorTask(
                 platform.factory(command.name),
                 ActorIdentity(self.actor_id, command.name, key, self.generation),
-                storage=self._storage,
-                access=platform.access,
-                clock=platform.clock,
-                entropy=platform.entropy,
-                host=self,
-                database=RemoteDatabase(self._scope),
-                expose_errors=platform.expose_errors,
+                ActorPorts(
+                    storage=self._storage,
+                    access=platform.access,
+                    clock=platform.clock,
+                    entropy=platform.entropy,
+                    host=self,
+                    database=RemoteDatabase(self._scope),
+                    expose_errors=platform.expose_errors,
+                ),
             )
         except RivetError:
             raise

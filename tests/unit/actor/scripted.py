@@ -12,6 +12,7 @@ from typing import cast
 from rivetkit_core.actor.connections import Connection, OutgoingEvent
 from rivetkit_core.actor.context import ActorContext, ActorIdentity
 from rivetkit_core.actor.factory import ActionSpec, ActorFactory, AdmittedMessage, QueueSpec
+from rivetkit_core.actor.parts import ActorPorts
 from rivetkit_core.actor.resources import Resource
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.config import ActorConfig
@@ -257,11 +258,13 @@ class World:
         return ActorTask(
             factory,
             ActorIdentity(self.ACTOR_ID, "scripted", ("a", "b/c"), self.generation),
-            storage=self.storage,
-            access=NoAccess(),
-            clock=self.clock,
-            entropy=SeededEntropy(self.generation),
-            host=self.host,
+            ActorPorts(
+                storage=self.storage,
+                access=NoAccess(),
+                clock=self.clock,
+                entropy=SeededEntropy(self.generation),
+                host=self.host,
+            ),
         )
 
     async def started(self, input: object = None) -> ActorTask:

@@ -1,0 +1,282 @@
+"""What one generation is made of, and which part knows which (design: one subsystem a file, no middle man).
+
+Invariants
+    Parts are made once, before any client code runs; they know each other only through what they get here.
+    Nothing here decides: what an actor does next is the task's matter, what a part does is the part's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rivetkit_core.actor.access import GatedAccess
+from rivetkit_core.actor.alarm import Alarm
+from rivetkit_core.actor.connections import Connections
+from rivetkit_core.actor.context import ActorContext, ActorIdentity
+from rivetkit_core.actor.database import Database
+from rivetkit_core.actor.dispatch import Dispatch
+from rivetkit_core.actor.factory import ActorFactory, ActorInstance
+from rivetkit_core.actor.gate import Gate
+from rivetkit_core.actor.kv import KeyValues
+from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle
+from rivetkit_core.actor.observer import StateObserver
+from rivetkit_core.actor.outbox import Outbox
+from rivetkit_core.actor.queue import ActorQueue
+from rivetkit_core.actor.resources import Resources
+from rivetkit_core.actor.run import RunHandler
+from rivetkit_core.actor.saver import Saver
+from rivetkit_core.actor.schedule import Schedule
+from rivetkit_core.actor.shutdown import Shutdown
+from rivetkit_core.actor.sleep import Sleep
+from rivetkit_core.actor.startup import Startup
+from rivetkit_core.actor.work import WorkRegistry
+from rivetkit_core.clock import Clock
+from rivetkit_core.entropy import Entropy
+from rivetkit_core.host.port import ActorAccess, ActorDatabase, ActorHost, ActorStorage
+
+
+@dataclass(frozen=True, slots=True)
+class ActorPorts:
+    """What the host gives one generation.
+
+    Args:
+        database: None where the host has no databases for actors.
+        expose_errors: Clients see the messages of internal errors.
+    """
+
+    storage: ActorStorage
+    access: ActorAccess
+    clock: Clock
+    entropy: Entropy
+    host: ActorHost
+    database: ActorDatabase | None = None
+    expose_errors: bool = False
+
+
+class ActorParts:
+    """The subsystems of one generation, wired to each other.
+
+    Args:
+        lifecycle: Where in its life the generation is.
+    """
+
+    def __init__(
+        self,
+        factory: ActorFactory,
+        identity: ActorIdentity,
+        ports: ActorPorts,
+        *,
+        lifecycle: Callable[[], Lifecycle],
+    ) -> None:
+        self._factory = factory
+        self._identity = identity
+        self._ports = ports
+        self._lifecycle = lifecycle
+        self._config = config = factory.config
+        self._clock = clock = ports.clock
+        self._observer: StateObserver | None = None
+        self.work = WorkRegistry()
+        self.saver = self._make_saver()
+        self.outbox = Outbox(self.saver, strict=config.durability == "strict")
+        self.connections = self._make_connections()
+        self.run = self._make_run()
+        self.sleep = self._make_sleep()
+        self.work.on_quiet = self.sleep.touch
+        self.alarm = Alarm(storage=ports.storage, set_alarm=ports.host.set_alarm, log=identity.log)
+        self.gate = self._make_gate()
+        self.schedule = self._make_schedule()
+        self.queue = self._make_queue()
+        self.kv = KeyValues(ports.storage, saver=self.saver, gated=self._gated, clock=clock, log=identity.log)
+        self.database = Database(ports.database, clock=clock, log=identity.log)
+        self.resources = Resources(clock, timeout=config.create_vars_timeout)
+        self.context = self._make_context()
+        self.context.abort_signal.add_callback(self.queue.abort)
+        self.startup = self._make_startup()
+        self.shutdown = self._make_shutdown()
+        self.dispatch = self._make_dispatch()
+        self.instance: ActorInstance = factory.create(self.context)
+        self._observe()
+
+    def touched(self) -> None:
+        """User code ran, so state may have changed; whether it did is found out when it matters."""
+        if not self.instance.has_state:
+            return
+        self.saver.request()
+        if self._observer is not None:
+            self._observer.look()
+
+    # --- what parts ask of the whole ------------------------------------------------------------
+
+    def _refusal(self) -> str | None:
+        return "actor.destroying" if self.context.destroy_requested else REFUSALS.get(self._lifecycle())
+
+    def _gated(self) -> bool:
+        """Whether effects wait for the state's next save; during the start there may be none yet."""
+        return self._lifecycle() is not Lifecycle.LOADING and self.outbox.gated
+
+    def _capture(self) -> bytes:
+        return self.instance.encode_state() if self.instance.has_state else b""
+
+    def _run_failed(self, failure: Exception) -> None:
+        self._identity.log.error("run failed", exc_info=failure)
+        if self._config.run_error_policy == "crash" and not self.context.aborted:
+            self._ports.host.report_crash(f"run failed: {failure}")
+
+    def _run_ended(self) -> None:
+        self.touched()
+        self.work.nudge()
+        self.sleep.touch()
+
+    def _observe(self) -> None:
+        if self.instance.has_state and self.instance.observes_state:
+            self._observer = StateObserver(
+                work=self.work, capture=self._capture, callback=self.instance.on_state_change
+            )
+
+    def _reset_observer(self) -> None:
+        if self._observer is not None:
+            self._observer.reset()
+
+    # --- parts ----------------------------------------------------------------------------------
+
+    def _make_saver(self) -> Saver:
+        return Saver(
+            storage=self._ports.storage,
+            clock=self._clock,
+            work=self.work,
+            interval=self._config.state_save_interval,
+            capture=self._capture,
+            busy=lambda: self.work.active > 0 or (self.run.active and not self.work.queue_waits),
+        )
+
+    def _make_connections(self) -> Connections:
+        return Connections(
+            instance=lambda: self.instance,
+            config=self._config,
+            clock=self._clock,
+            entropy=self._ports.entropy,
+            work=self.work,
+            outbox=self.outbox,
+            touched=self.touched,
+            emptied=lambda: self.sleep.touch(),
+        )
+
+    def _make_run(self) -> RunHandler:
+        return RunHandler(
+            lambda: self.instance.run(),
+            clock=self._clock,
+            aborted=lambda: self.context.aborted,
+            failed=self._run_failed,
+            ended=self._run_ended,
+        )
+
+    def _make_sleep(self) -> Sleep:
+        return Sleep(
+            clock=self._clock,
+            config=self._config,
+            work=self.work,
+            ready=lambda: self._lifecycle() is Lifecycle.STARTED,
+            connections=lambda: len(self.connections),
+            running=lambda: self.run.active,
+            request=self._ports.host.request_sleep,
+        )
+
+    def _make_queue(self) -> ActorQueue:
+        return ActorQueue(
+            self._ports.storage,
+            self._clock,
+            self._factory,
+            queue_wait=self.work.queue_wait,
+            touched=self.touched,
+            used=self.sleep.touch,
+            alarm=self.alarm,
+        )
+
+    def _make_gate(self) -> Gate:
+        return Gate(
+            identity=self._identity,
+            capacity=self._config.dispatch_inbox_capacity,
+            work=self.work,
+            log=self._identity.log,
+            refusal=self._refusal,
+            expose_errors=self._ports.expose_errors,
+        )
+
+    def _make_schedule(self) -> Schedule:
+        return Schedule(
+            storage=self._ports.storage,
+            saver=self.saver,
+            clock=self._clock,
+            entropy=self._ports.entropy,
+            work=self.work,
+            factory=self._factory,
+            alarm=self.alarm,
+            gate=self.gate,
+            run=lambda name, args: self.dispatch.run_scheduled(name, args),
+            log=self._identity.log,
+        )
+
+    def _make_context(self) -> ActorContext:
+        ports = self._ports
+        return ActorContext(
+            identity=self._identity,
+            config=self._config,
+            clock=ports.clock,
+            entropy=ports.entropy,
+            access=GatedAccess(ports.access, self.outbox),
+            connections=self.connections,
+            queue=self.queue,
+            saver=self.saver,
+            schedule=self.schedule,
+            alarm=self.alarm,
+            observer=lambda: self._observer,
+            host=ports.host,
+            work=self.work,
+            run=self.run,
+            sleep=self.sleep,
+            kv=self.kv,
+            database=self.database,
+        )
+
+    def _make_startup(self) -> Startup:
+        return Startup(
+            config=self._config,
+            clock=self._clock,
+            storage=self._ports.storage,
+            saver=self.saver,
+            schedule=self.schedule,
+            resources=self.resources,
+            capture=self._capture,
+            made=self._reset_observer,
+        )
+
+    def _make_dispatch(self) -> Dispatch:
+        return Dispatch(
+            factory=self._factory,
+            context=self.context,
+            instance=lambda: self.instance,
+            gate=self.gate,
+            work=self.work,
+            outbox=self.outbox,
+            connections=self.connections,
+            touched=self.touched,
+            sleeping=lambda: self._lifecycle() is Lifecycle.SLEEP_GRACE,
+        )
+
+    def _make_shutdown(self) -> Shutdown:
+        return Shutdown(
+            config=self._config,
+            clock=self._clock,
+            work=self.work,
+            run=self.run,
+            connections=self.connections,
+            queue=self.queue,
+            resources=self.resources,
+            outbox=self.outbox,
+            saver=self.saver,
+            alarm=self.alarm,
+            prevented=lambda: self.sleep.prevented,
+            instance=lambda: self.instance,
+            log=self.context.log,
+        )
