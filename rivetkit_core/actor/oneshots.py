@@ -108,11 +108,9 @@ class OneShots:
 
     # --- firing ---------------------------------------------------------------------------------
 
-    def next_at(self, after: int | None) -> int | None:
-        for event in self._stored():
-            if after is None or event.timestamp > after:
-                return event.timestamp
-        return None
+    def next_at(self) -> int | None:
+        events = self._stored()
+        return events[0].timestamp if events else None
 
     async def prepare(self, now: int) -> None:
         due = [event.event_id for event in self._stored()[:CLAIM_SIZE] if event.timestamp <= now]

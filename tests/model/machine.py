@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from rivetkit_core.actor.context import ActorContext, ActorIdentity
 from rivetkit_core.actor.factory import ActionSpec, ActorFactory
 from rivetkit_core.actor.lifecycle import Lifecycle, StopKind
+from rivetkit_core.actor.parts import ActorPorts
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import time_ms
 from rivetkit_core.config import ActorConfig
@@ -42,7 +43,19 @@ CALLS = ("add", "slow", "fail", "stuck", "keep", "save", "bundle", "put")
 MESSAGES = ("send", "send", "take", "hold", "complete", "post", "ask")
 PLANS = ("plan", "plan", "withdraw", "every", "never")
 OTHERS = ("connect", "leave", "detached", "background", "nap")
-EVENTS = ("turns", "settle", "advance", "advance", "advance", "stop", "destroy", "kill", "crash", "doom", "fault")
+EVENTS = (
+    "turns",
+    "settle",
+    "advance",
+    "advance",
+    "advance",
+    "stop",
+    "destroy",
+    "kill",
+    "crash",
+    "doom",
+    "fault",
+)
 KINDS = (*CALLS, *MESSAGES, *PLANS, *OTHERS, *EVENTS, "spoil")
 Step = tuple[str, int]
 
@@ -50,7 +63,15 @@ SAVE_INTERVAL = 0.5
 _GRACE = 4.0
 _END_LIMIT = 60.0
 _ACCEPTABLE = {
-    *("stopping", "destroying", "aborted", "dropped_reply", "not_ready", "action_timed_out", "internal_error"),
+    *(
+        "stopping",
+        "destroying",
+        "aborted",
+        "dropped_reply",
+        "not_ready",
+        "action_timed_out",
+        "internal_error",
+    ),
     *("unavailable", "completion_waiter_dropped", "max_schedules_exceeded"),
 }
 
@@ -219,11 +240,13 @@ class Machine:
         return ActorTask(
             factory,
             ActorIdentity("actor1", "model", (), self.number),
-            storage=door,
-            access=NoAccess(),
-            clock=self.clock,
-            entropy=SeededEntropy(self.number),
-            host=Host(self, self.number),
+            ActorPorts(
+                storage=door,
+                access=NoAccess(),
+                clock=self.clock,
+                entropy=SeededEntropy(self.number),
+                host=Host(self, self.number),
+            ),
         )
 
     async def _begin(self, task: ActorTask, door: Door) -> None:
@@ -314,7 +337,11 @@ class Machine:
         hooks, kind = self.life.hooks, generation.kind
         for hook, wanted in (("on_sleep", StopKind.SLEEP), ("on_destroy", StopKind.DESTROY)):
             count = hooks[hook, self.number]
-            if count > 1 or (count and kind is not wanted) or (orderly and (count == 1) is not (kind is wanted)):
+            if (
+                count > 1
+                or (count and kind is not wanted)
+                or (orderly and (count == 1) is not (kind is wanted))
+            ):
                 raise Broken(f"{hook} ran {count} times in a life that ended by {kind}")
 
     def _forget_everything(self) -> None:
@@ -394,7 +421,7 @@ class Machine:
         context = generation.task.context
         if kind == "background":
             if generation.task.lifecycle is Lifecycle.STARTED:
-                instance = generation.task._instance  # pyright: ignore[reportPrivateUsage]  # no call leads there
+                instance = generation.task._parts.instance  # pyright: ignore[reportPrivateUsage]  # no call leads there
                 assert isinstance(instance, Scripted)
                 context.wait_until(self._program.background(instance, amount / 2))
             return

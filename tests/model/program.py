@@ -278,7 +278,9 @@ class Program:
         number, promised = _number(args), self.life.promised
         delay, retries = 700 * _choice(args), Retries(3) if number % 3 == 0 else None
         due = time_ms(actor.context.clock) + delay
-        planned = await actor.context.schedule.after(delay, "ring", cbor.encode([number, delay]), retries=retries)
+        planned = await actor.context.schedule.after(
+            delay, "ring", cbor.encode([number, delay]), retries=retries
+        )
         promised.planned[planned] = due
         return planned
 
@@ -349,5 +351,3 @@ def _number(args: list[object]) -> int:
 
 def _choice(args: list[object]) -> int:
     return cast("int", args[1])
-
-

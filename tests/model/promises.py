@@ -82,9 +82,7 @@ class Promises:
     def pending(self) -> dict[str, int]:
         """Acknowledged one-shots that have not run and that nobody wanted to cancel."""
         return {
-            one: due
-            for one, due in self.planned.items()
-            if not self.rang[one] and one not in self.withdrawn
+            one: due for one, due in self.planned.items() if not self.rang[one] and one not in self.withdrawn
         }
 
     def settle(self, found: Snapshot) -> None:

@@ -49,9 +49,7 @@ def statement_2_a_snapshot_is_never_torn(promised: Promises, found: Snapshot) ->
     )
 
 
-def statement_2_only_the_last_interval_is_lost(
-    promised: Promises, found: Snapshot, ending: Ending
-) -> None:
+def statement_2_only_the_last_interval_is_lost(promised: Promises, found: Snapshot, ending: Ending) -> None:
     if ending.lossless_until is None:
         return
     for number in promised.history[len(found.log) :]:
@@ -60,7 +58,7 @@ def statement_2_only_the_last_interval_is_lost(
 
 
 def statement_3_what_one_save_carries_is_visible_together(_promised: Promises, found: Snapshot) -> None:
-    keys = {int(key[1:]) for key in found.keys if key.startswith(b"p")}
+    keys = frozenset(int(key[1:]) for key in found.keys if key.startswith(b"p"))
     _require(keys == found.pairs, f"state has {sorted(found.pairs)}, keys have {sorted(keys)}")
 
 
@@ -89,17 +87,19 @@ def statement_6_a_fired_one_shot_is_deleted(promised: Promises, found: Snapshot)
 def a_planned_one_shot_is_stored(promised: Promises, found: Snapshot, ending: Ending) -> None:
     for one, due in promised.pending.items():
         claimed = due <= ending.now_ms and not is_retried(one)
-        _require(one in found.events or claimed, f"one-shot {one}, due in {due - ending.now_ms} ms, is missing")
+        _require(
+            one in found.events or claimed, f"one-shot {one}, due in {due - ending.now_ms} ms, is missing"
+        )
 
 
-def a_sleeping_actor_is_woken_for_its_one_shots(
-    promised: Promises, found: Snapshot, ending: Ending
-) -> None:
+def a_sleeping_actor_is_woken_for_its_one_shots(promised: Promises, found: Snapshot, ending: Ending) -> None:
     for one, due in promised.pending.items():
         if one in found.events:
             due = max(due, found.events[one].timestamp)
             woken = ending.alarm is not None and ending.alarm <= max(due, ending.now_ms)
-            _require(woken, f"at {ending.now_ms} one-shot {one} is due at {due}, and the alarm at {ending.alarm}")
+            _require(
+                woken, f"at {ending.now_ms} one-shot {one} is due at {due}, and the alarm at {ending.alarm}"
+            )
 
 
 def statement_7_the_size_counts_the_messages(_promised: Promises, found: Snapshot) -> None:
