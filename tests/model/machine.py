@@ -90,6 +90,7 @@ class Generation:
     started_at: float
     ending: asyncio.Task[None] | None = None
     kind: StopKind | None = None
+    killed_at: float | None = None
     over: bool = False
     wants_sleep: bool = False
 
@@ -308,6 +309,7 @@ class Machine:
         self.counts["deaths"] += 1
 
     async def _kill(self, generation: Generation) -> None:
+        generation.killed_at = self.clock.monotonic()
         generation.starting.cancel()
         await asyncio.wait([generation.starting])
         await generation.task.kill()
@@ -316,7 +318,8 @@ class Machine:
 
     async def _over(self, generation: Generation, *, orderly: bool) -> None:
         """A life has ended: everything it owed has been done, and nothing is left of it."""
-        died = self.clock.monotonic() if generation.door.died_at is None else generation.door.died_at
+        moments = (generation.door.died_at, generation.killed_at, self.clock.monotonic())
+        died = min(moment for moment in moments if moment is not None)
         await settle()
         generation.over = True
         task = generation.task
