@@ -44,7 +44,7 @@ def _become(output: int, module: str, *arguments: str) -> None:
     sys.argv = [module, *arguments]
     try:
         sys.modules[module].main()
-    except BaseException:
+    except Exception:  # noqa: BLE001 - it ends here, in the copy of a process that goes on
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)

@@ -137,7 +137,8 @@ class Machine:
         self.alarm: int | None = None
         self.number = 0
         self.current: Generation | None = None
-        self.life = Life(self._may_run, lambda: Snapshot.of(self.records), self._is_reliable)
+        self.broken: list[BaseException] = []
+        self.life = Life(self._may_run, lambda: Snapshot.of(self.records), self._is_reliable, self._fail)
         self.counts: Counter[str] = Counter()
         self._chance = random.Random(weather.seed)
         self._doors: dict[int, Door] = {}
@@ -145,6 +146,7 @@ class Machine:
         self._seen = 0
         self._answers: Counter[int] = Counter()
         self._sinks: list[tuple[int, RecordingSink]] = []
+        self._doom: tuple[int, bool] | None = None
         self._spoilt = False
         self._noted: int | None = None
         config = ActorConfig(
@@ -180,6 +182,12 @@ class Machine:
         if generation.task.lifecycle is Lifecycle.TERMINATED and generation.ending is None:
             raise Broken("code of a terminated generation runs")
 
+    def _fail(self, failure: BaseException) -> None:
+        """Remember what is wrong, and stop storage, so that no loop goes on with it."""
+        self.broken.append(failure)
+        if self.current is not None:
+            self.current.door.die()
+
     def _is_reliable(self) -> bool:
         return self.current is not None and not self.current.door.dead and not self.current.door.failed
 
@@ -189,16 +197,16 @@ class Machine:
     def _may_write(self, number: int) -> None:
         generation = self.current
         if generation is not None and number == self.number and generation.over:
-            self.life.broken.append(Broken("a generation writes after its end"))
+            self._fail(Broken("a generation writes after its end"))
         if number != self.number:
-            self.life.broken.append(Broken("an earlier generation writes"))
+            self._fail(Broken("an earlier generation writes"))
 
     def _written(self) -> None:
         """Something has changed in storage: what must always hold has to hold now."""
         try:
             self._check_storage()
         except Broken as failure:  # raised where the machine looks: storage itself has not failed
-            self.life.broken.append(failure)
+            self._fail(failure)
 
     def _check_storage(self) -> None:
         found = Snapshot.of(self.records)
@@ -229,8 +237,10 @@ class Machine:
                 forbidden=lambda: self._may_write(number),
             )
             door.alarm = self.alarm
+            self._strike(door)
             self._doors = {self.number: door}
             self.life.held = []
+            self.life.ending_at = None
             self.life.ticking.clear()
             task = self._make(door)
             starting = asyncio.create_task(self._begin(task, door))
@@ -270,6 +280,8 @@ class Machine:
     async def _obey(self) -> None:
         """Be the host: notice deaths and ends, stop who asked for sleep, wake who is due."""
         generation = self.current
+        if self.broken:
+            raise self.broken[0]
         if generation is not None:
             if generation.door.dead:
                 await self._bury(generation)
@@ -288,13 +300,14 @@ class Machine:
                 break
             request.result()
             self._seen += 1
-        if self.life.broken:
-            raise self.life.broken[0]
+        if self.broken:
+            raise self.broken[0]
 
     def _end(self, kind: StopKind) -> None:
         generation = self.current
         if generation is not None and generation.starting.done() and generation.ending is None:
             generation.kind = kind
+            self.life.ending_at = time_ms(self.clock)
             generation.ending = asyncio.create_task(generation.task.stop(kind))
 
     async def _bury(self, generation: Generation) -> None:
@@ -412,18 +425,26 @@ class Machine:
                 metadata = QueueMetadata(max(top + 1, found.metadata.next_id), amount)
                 self.records[QUEUE_METADATA_KEY] = encode_queue_metadata(metadata)
                 self._spoilt = True
+        if kind == "doom":  # a sleeping actor's next start is what it hits
+            self._doom = (amount // 2, amount % 2 == 1)
         if generation is None:
             return
         if kind == "crash":
             await self._bury(generation)
         elif kind == "doom":
-            generation.door.die_at(amount // 2, happens=amount % 2 == 1)
+            self._strike(generation.door)
         elif kind == "fault":
             generation.door.faults.extend([amount % 2 == 1] * (1 + amount // 4))
         elif kind == "kill":
             generation.door.spare()
             await self._until_done(asyncio.create_task(self._kill(generation)))
             await self._over(generation, orderly=False)
+
+    def _strike(self, door: Door) -> None:
+        if self._doom is not None:
+            write, happens = self._doom
+            self._doom = None
+            door.die_at(write, happens=happens)
 
     async def _advance(self, seconds: float) -> None:
         """Let time pass, waking the actor at its alarm."""
@@ -533,6 +554,7 @@ class Machine:
     async def _rest(self) -> None:
         """Let everything planned happen with nothing going wrong, then sleep; nothing may be owed."""
         await self._finish_life()
+        self._doom = None
         await self._calm("never")
         for _ in range(4):
             await self._advance(5.0)

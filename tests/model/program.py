@@ -13,6 +13,7 @@ from typing import cast
 
 from rivetkit_core.actor.connections import Connection
 from rivetkit_core.actor.factory import ActionSpec, QueueSpec
+from rivetkit_core.actor.firing import ScheduledFire
 from rivetkit_core.actor.oneshots import Retries
 from rivetkit_core.actor.queue_message import ReceivedMessage
 from rivetkit_core.clock import time_ms
@@ -38,7 +39,9 @@ class Life:
         may_run: Raises when code of this generation must not run (any more).
         found: What is stored at this moment.
         reliable: Whether storage has done everything it was asked for so far.
-        broken: What was found to be wrong while user code ran, where raising would reach the wrong one.
+        held: What was received in this generation and not completed.
+        ending_at: When the end of this generation began, in milliseconds since the Unix epoch.
+        fail: Takes what is wrong while user code runs, where raising would reach the wrong one.
     """
 
     def __init__(
@@ -46,13 +49,15 @@ class Life:
         may_run: Callable[[Scripted], None],
         found: Callable[[], Snapshot],
         reliable: Callable[[], bool],
+        fail: Callable[[BaseException], None],
     ) -> None:
         self.may_run = may_run
         self.found = found
         self.reliable = reliable
+        self.fail = fail
         self.promised = Promises()
         self.held: list[ReceivedMessage] = []
-        self.broken: list[BaseException] = []
+        self.ending_at: int | None = None
         self.hooks: Counter[tuple[str, int]] = Counter()
         self.ticking: Counter[str] = Counter()
 
@@ -62,7 +67,7 @@ class Life:
         try:
             yield
         except (Broken, AssertionError) as failure:
-            self.broken.append(failure)
+            self.fail(failure)
             raise
 
 
@@ -295,9 +300,7 @@ class Program:
         return None
 
     async def ring(self, actor: Scripted, args: list[object]) -> object:
-        fire, promised, found = actor.context.schedule.fire, self.life.promised, self.life.found()
-        if fire is None:
-            raise Broken("a scheduled action does not know why it runs")
+        fire, promised, found = self._fire(actor), self.life.promised, self.life.found()
         promised.rang[fire.id] += 1
         stored = found.events.get(fire.id)
         if fire.id in promised.cancelled:
@@ -312,6 +315,14 @@ class Program:
         await actor.context.clock.sleep(_choice(args) % 4 / 4)
         return None
 
+    def _fire(self, actor: Scripted) -> ScheduledFire:
+        fire = actor.context.schedule.fire
+        if fire is None:
+            raise Broken("a scheduled action does not know why it runs")
+        if self.life.ending_at is not None and fire.fired_at > self.life.ending_at:
+            raise Broken("a scheduled action was claimed after the end had begun")
+        return fire
+
     async def every(self, actor: Scripted, args: list[object]) -> object:
         interval = 5000 + 500 * _choice(args)
         await actor.context.schedule.cron.every(f"job{_choice(args) % 2}", interval, "tick")
@@ -323,9 +334,9 @@ class Program:
         return None
 
     async def tick(self, actor: Scripted, args: list[object]) -> object:
-        fire = actor.context.schedule.fire
-        if fire is None or fire.name is None:
-            raise Broken("a tick does not know why it runs")
+        fire = self._fire(actor)
+        if fire.name is None:
+            raise Broken("a tick does not know whose it is")
         self.life.promised.rang[f"{fire.id} {fire.scheduled_at}"] += 1
         if self.life.promised.rang[f"{fire.id} {fire.scheduled_at}"] > 1:
             raise Broken(f"the tick of {fire.name} at {fire.scheduled_at} ran twice")
