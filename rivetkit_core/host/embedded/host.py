@@ -300,6 +300,7 @@ class EmbeddedHost:
             alarms=self._alarms,
             own=self._own_detached,
             destroy=lambda: self._request_destroy(row.actor_id),
+            slept=lambda: self._forget_place(row),
         )
         actor = ActorTask(
             factory,
@@ -322,6 +323,11 @@ class EmbeddedHost:
             await actor.kill()
             raise
         return actor
+
+    def _forget_place(self, row: ActorRow) -> None:
+        """Nothing is kept in memory of an actor that sleeps."""
+        if row.key is not None and not self.registry.is_here(row.actor_id):
+            self._placed.pop((row.name, row.key), None)
 
     async def _next_generation(self, actor_id: str) -> int:
         try:

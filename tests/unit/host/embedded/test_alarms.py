@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
@@ -105,6 +106,17 @@ async def test_an_idle_actor_is_put_to_sleep_and_noted_as_asleep() -> None:
         assert row.sleep_ts == time_ms(world.clock)
         assert await world.call("a", "ping") == "pong"
         assert world.starts == ["a", "a"]
+
+
+async def test_nothing_of_a_sleeping_actor_stays_in_memory() -> None:
+    world = World()
+    async with world.open():
+        await world.call("a", "ping")
+        await world.clock.advance(30)
+        gc.collect()
+        assert not [one for one in gc.get_objects() if isinstance(one, Scripted)]
+        assert not world.host._placed  # pyright: ignore[reportPrivateUsage]  # grows with every actor ever called
+        assert await world.call("a", "ping") == "pong"
 
 
 async def test_an_actor_that_is_called_again_in_the_last_moment_stays() -> None:
