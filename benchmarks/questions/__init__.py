@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from benchmarks.comparison import Row, Setup
 from benchmarks.questions import (
+    alarms,
     creation,
     durability,
     engine_real,
@@ -17,6 +18,9 @@ from benchmarks.questions import (
     live,
     many_actors,
     memory,
+    queue,
+    sleeping,
+    virtual_time,
 )
 
 Question = Callable[[Setup], AsyncGenerator[Row]]
@@ -30,6 +34,10 @@ QUESTIONS: dict[str, Question] = {
     "fan_out": fan_out.ask,
     "creation": creation.ask,
     "memory": memory.ask,
+    "sleeping": sleeping.ask,
+    "alarms": alarms.ask,
+    "queue": queue.ask,
+    "virtual_time": virtual_time.ask,
     "large_state": large_state.ask,
     "engine_wire": engine_wire.ask,
     "engine_real": engine_real.ask,
