@@ -24,6 +24,7 @@ from rivetkit_core.errors import error
 if TYPE_CHECKING:
     from rivetkit._context import Context
     from rivetkit._job import QueueRef
+    from rivetkit._references import EventRef
 
 C = TypeVar("C", bound="type[Actor]")
 
@@ -52,6 +53,8 @@ class ActorOptions(TypedDict, total=False):
     on_sleep_timeout: float
     wait_until_timeout: float
     run_stop_timeout: float
+    connection_liveness_timeout: float
+    connection_liveness_interval: float
     run_error_policy: RunErrorPolicy
     max_queue_size: int
     max_queue_message_size: int
@@ -142,6 +145,13 @@ class Actor(Contract):
 
     async def on_disconnect(self, conn: Conn[Any, Any], /) -> None:
         """Runs after a connection is gone, whoever closed it."""
+
+    async def on_before_subscribe(self, event: str, /) -> None:
+        """Runs before ``can_subscribe``, also for names that are no declared event; raising refuses."""
+
+    async def can_subscribe(self, event: EventRef[Any, Any], /) -> bool:
+        """Whether the client that is calling may hear ``event``; compare with ``==``."""
+        return True
 
     async def can_publish(self, queue: QueueRef[Any, Any, Any], /) -> bool:
         """Whether the client that is calling may send to ``queue``; compare with ``==``."""

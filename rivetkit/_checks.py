@@ -34,7 +34,7 @@ from rivetkit._members import (
 from rivetkit._queue import Queue
 from rivetkit._resource import Resource
 from rivetkit._signature import hints_of, nested_types, signature_of
-from rivetkit._state import Initial
+from rivetkit._state import Initial, StateSlot
 from rivetkit._stub import Stub
 from rivetkit._validation import UNSET, resolve
 from rivetkit_core.config import Durability
@@ -52,12 +52,14 @@ HOOK_ARGUMENTS = {
     "on_before_connect": 1,
     "on_connect": 1,
     "on_disconnect": 1,
+    "on_before_subscribe": 1,
+    "can_subscribe": 1,
     "can_publish": 1,
     "on_before_action_response": 3,
 }
 RESERVED = frozenset({"ctx", "state", "vars", "conn", *HOOK_ARGUMENTS})
 _DECLARATIONS = (Action, ActionGroup, Event, Queue, Initial, Resource)
-_LIKENESS = 0.75
+_LIKENESS = {"on_": 0.75, "create_": 0.75, "can_": 0.85}
 _LOOSE: tuple[object, ...] = (object, Any, Conn, Conn[Any, Any])
 
 
@@ -79,6 +81,8 @@ def check(cls: type[Actor]) -> None:
     _check_queues(cls)
     _check_groups(cls)
     _check_initials(cls)
+    if cls.create_vars is not Actor.create_vars:
+        _check_one_maker(cls, "vars", "create_vars")
     if raw_annotation(cls, "conn") is None:
         _check_untyped_connections(cls)
 
@@ -151,15 +155,16 @@ def _check_hook(cls: type[Actor], member: Member) -> None:
 
 
 def _check_near_miss(cls: type[Actor], name: str) -> None:
-    if not name.startswith(("on_", "create_")):
+    prefix = next((prefix for prefix in _LIKENESS if name.startswith(prefix)), None)
+    if prefix is None:
         return
     if name == "create_state":
         raise InvalidActor(f"{cls.__name__}.create_state would never run: decorate it with @create_state")
-    near = difflib.get_close_matches(name, HOOK_ARGUMENTS, n=1, cutoff=_LIKENESS)
+    near = difflib.get_close_matches(name, HOOK_ARGUMENTS, n=1, cutoff=_LIKENESS[prefix])
     if near:
         raise InvalidActor(
             f"{cls.__name__}.{name} is not a hook, so it would never run: did you mean {near[0]}? If it is a "
-            f"method of yours, give it a name that does not start with on_ or create_."
+            f"method of yours, give it a name that does not start with {prefix}."
         )
 
 
@@ -300,12 +305,26 @@ def _check_initials(cls: type[Actor]) -> None:
     if not declared:
         return
     where = declared[0].where
+    _check_one_maker(cls, "state", declared[0].function.__name__)
     if raw_annotation(cls, "state") is None:
         raise InvalidActor(
             f"{where} makes a state, but {cls.__name__} does not say which: write `state: ...` with the type "
             f"it returns, at the top of the class"
         )
     signature_of(declared[0].function)
+
+
+def _check_one_maker(cls: type[Actor], attribute: str, maker: str) -> None:
+    """A default beside the method that makes a value, or below it, would be ignored without a word."""
+    for base in authored_bases(cls):
+        default = vars(base).get(attribute, UNSET)
+        if default is not UNSET and not (isinstance(default, StateSlot) and default.default is UNSET):
+            raise InvalidActor(
+                f"{base.__name__}.{attribute} has a default, and {maker} of {cls.__name__} makes it as well: "
+                f"keep one of them"
+            )
+        if maker in vars(base):
+            return
 
 
 def _check_untyped_connections(cls: type[Actor]) -> None:

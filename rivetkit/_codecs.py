@@ -227,6 +227,7 @@ class QueueCodec:
         self._body = body
         self._reply = None if reply is type(None) else reply
         self._owner = owner
+        self._queue = name
         self._message_target = f"queue `{name}` message"
         self._reply_target = f"queue `{name}` completion response"
 
@@ -262,7 +263,14 @@ class QueueCodec:
         return dump(reply, self.reply, self._reply_target) if self.has_reply else None
 
     def decode_reply(self, data: bytes | None) -> object:
-        return load(data, self.reply, self._reply_target) if self.has_reply and data is not None else None
+        if not self.has_reply:
+            return None
+        if data is not None:
+            return load(data, self.reply, self._reply_target)
+        try:
+            return self.reply.validate_python(None)
+        except pydantic.ValidationError:
+            raise error("queue.no_reply", name=self._queue) from None
 
     def _adapter(self, declared: object, target: str) -> Adapter:
         try:

@@ -16,7 +16,16 @@ from rivetkit._checks import check
 from rivetkit._connection import Conn
 from rivetkit._context import ClientFactory
 from rivetkit._instance import Blueprint, CompiledInstance, StateBlueprint
-from rivetkit._members import FoundInitial, actions, annotation, attribute, initials, queues, resources
+from rivetkit._members import (
+    FoundInitial,
+    actions,
+    annotation,
+    attribute,
+    events,
+    initials,
+    queues,
+    resources,
+)
 from rivetkit._queue import Queue
 from rivetkit._signature import checked_adapter
 from rivetkit._state import StateSlot
@@ -51,6 +60,7 @@ def compile_actor(cls: type[Actor], *, client_factory: ClientFactory | None = No
         name=wire_name(cls),
         actions={found.name: found for found in actions(cls)},
         queues={queue.name: queue.reference() for queue in queues(cls)},
+        events={event.name: event.reference() for event in events(cls)},
         state=_state(cls),
         conn_params=params,
         conn_state=state,

@@ -53,8 +53,17 @@ class Conn(Generic[Params, State]):
     def state(self, value: State) -> None:
         self._state = validate(value, self._state_adapter, "connection state")
 
+    @property
+    def subscriptions(self) -> frozenset[str]:
+        """The names of the events that it hears."""
+        return frozenset(self.__rivet_core__.subscriptions)
+
     async def disconnect(self, reason: str | None = None) -> None:
-        """Close the connection; ``reason`` reaches the client. Idempotent."""
+        """Close the connection; ``reason`` reaches the client. The first reason given counts. Idempotent.
+
+        Raises:
+            StorageError: In strict code, what came before could not be stored; the connection stays.
+        """
         await self.__rivet_core__.disconnect(reason)
 
     def __repr__(self) -> str:

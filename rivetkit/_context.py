@@ -20,7 +20,9 @@ from rivetkit._kv import Kv
 from rivetkit._local_queue import ContextQueue
 from rivetkit._schedule import Schedule, ScheduledFire, fire_of
 from rivetkit._validation import decode
+from rivetkit._verdict import verdict
 from rivetkit_core.actor.abort import AbortSignal
+from rivetkit_core.actor.disconnecting import disconnect_all
 from rivetkit_core.errors import error
 
 if TYPE_CHECKING:
@@ -72,6 +74,21 @@ class Context:
         """The open connections, in the order they came."""
         attached = [core.attachment for core in self.__rivet_core__.connections.values()]
         return [cast("Conn[Any, Any]", conn) for conn in attached if isinstance(conn, Conn)]
+
+    async def disconnect_conns(
+        self, which: Callable[[Conn[Any, Any]], bool] | None = None, /, *, reason: str | None = None
+    ) -> int:
+        """Close the connections that ``which`` picks, or all of them; how many that were.
+
+        Every one is tried. ``which`` has to answer True or False, and is asked before anything is closed.
+
+        Raises:
+            RivetError: ``connection.disconnect_failed`` with ``count`` and ``details`` in its metadata.
+        """
+        picked = [
+            conn for conn in self.conns if which is None or verdict(which(conn), "what picks connections")
+        ]
+        return await disconnect_all([conn.__rivet_core__ for conn in picked], reason)
 
     @cached_property
     def queue(self) -> ContextQueue:
@@ -187,6 +204,14 @@ class Context:
     def db(self) -> Database:
         """The actor's private SQLite database, made at the first statement."""
         return Database(self.__rivet_core__.database)
+
+    def request_save(self, *, max_wait: float | None = None) -> None:
+        """Have the state stored soon: within ``max_wait`` seconds, or as ``state_save_interval`` says.
+
+        Only needed after a change that no hook or action made, or when the next regular save is too far away.
+        Never waits, never raises: a failure is logged and tried again.
+        """
+        self.__rivet_core__.request_save(max_wait=max_wait)
 
     async def save_state(self) -> None:
         """Store the state now; on return it is durable.

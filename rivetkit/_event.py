@@ -98,12 +98,13 @@ class Event(Generic[T]):
     def __get__(self, instance: Actor, owner: Any, /) -> Emitter[T]: ...
     def __get__(self, instance: Actor | Stub | None, owner: Any, /) -> object:
         if instance is None:
-            return self._reference()
+            return self.reference()
         if isinstance(instance, LiveStub):
-            return instance.__rivet_connection__.events(self._reference())
+            return instance.__rivet_connection__.events(self.reference())
         if isinstance(instance, Stub):
             return NotConnected()
         return Emitter[T](instance, self.name, self.codec)
 
-    def _reference(self) -> EventRef[Any, T]:
+    def reference(self) -> EventRef[Any, T]:
+        """What connections and access hooks know it by."""
         return EventRef(self.name, self.codec)

@@ -20,9 +20,11 @@ from rivetkit._connection import Conn, calling
 from rivetkit._context import ClientFactory, Context
 from rivetkit._job import QueueRef
 from rivetkit._members import FoundAction, FoundInitial
+from rivetkit._references import EventRef
 from rivetkit._resource import Resource
 from rivetkit._state_versions import Ladder
 from rivetkit._validation import UNSET, Adapter, decode, encode, load, plain_metadata, to_plain, validate
+from rivetkit._verdict import verdict
 from rivetkit_core.actor.factory import AdmittedMessage
 from rivetkit_core.errors import RivetError, ValidationError, error
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 
 _CONNECTION_HOOKS = ("on_before_connect", "create_conn_state", "on_connect", "on_disconnect")
+_SUBSCRIPTION_HOOKS = ("on_before_subscribe", "can_subscribe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Blueprint:
     name: str
     actions: Mapping[str, FoundAction]
     queues: Mapping[str, QueueRef[Any, Any, Any]]
+    events: Mapping[str, EventRef[Any, Any]]
     state: StateBlueprint | None
     conn_params: Adapter
     conn_state: Adapter
@@ -75,6 +79,7 @@ class CompiledInstance:
         self._actor = blueprint.actor_class()
         self._actor.__rivet_context__ = Context(core, blueprint.client_factory)
         self._connection_hooks = frozenset(hook for hook in _CONNECTION_HOOKS if blueprint.overrides(hook))
+        self._guards_subscriptions = any(blueprint.overrides(hook) for hook in _SUBSCRIPTION_HOOKS)
         self._replaces_output = blueprint.overrides("on_before_action_response")
 
     @property
@@ -193,6 +198,17 @@ class CompiledInstance:
         with _user_code(typed):
             await self._actor.on_disconnect(typed)
 
+    @property
+    def guards_subscriptions(self) -> bool:
+        return self._guards_subscriptions
+
+    async def admit_subscription(self, event: str, conn: Connection) -> None:
+        ref = self._blueprint.events.get(event)
+        with _user_code(_typed(conn)):
+            await self._actor.on_before_subscribe(event)
+            if ref is not None and not verdict(await self._actor.can_subscribe(ref), "can_subscribe"):
+                raise error("auth.forbidden")
+
     async def run_action(self, name: str, args: bytes, conn: Connection | None) -> bytes:
         found = self._blueprint.actions.get(name)
         if found is None:
@@ -210,7 +226,7 @@ class CompiledInstance:
     async def admit_message(self, queue: str, body: bytes, conn: Connection) -> AdmittedMessage:
         ref = self._blueprint.queues[queue]
         with _user_code(_typed(conn)):
-            if not await self._actor.can_publish(ref):
+            if not verdict(await self._actor.can_publish(ref), "can_publish"):
                 raise error("auth.forbidden")
         message = ref.decode_body(body)
         return AdmittedMessage(ref.encode_body(message), ref.key_of(message))

@@ -94,13 +94,14 @@ class QueueRef(Ref[A_contra], Source["Job[B, R]"], Generic[A_contra, B, R]):
         """
         return self._codec.encode_reply(reply)
 
-    def decode_reply(self, reply: bytes | None) -> R | None:
-        """A received reply; None if there is none.
+    def decode_reply(self, reply: bytes | None) -> R:
+        """The reply a message was completed with; None for a queue without replies.
 
         Raises:
+            RivetError: ``queue.no_reply`` if it was completed without one, and None is no reply.
             ValidationError: The actor answered with something of another type.
         """
-        return cast("R | None", self._codec.decode_reply(reply))
+        return cast("R", self._codec.decode_reply(reply))
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,8 @@ class LocalQueue(Generic[B, R]):
         created_at = datetime.fromtimestamp(core.created_at / 1000, UTC)
         return Sent(core.id, body, created_at, core.duplicate)
 
-    async def send_and_wait(self, body: B, /, *, timeout: float | None = None) -> R | None:
-        """Send and return the reply; None if the message is completed without one.
+    async def send_and_wait(self, body: B, /, *, timeout: float | None = None) -> R:
+        """Send and return the reply; None for a queue without replies.
 
         Cancelling leaves the message in the queue. Whoever completes it must not wait for the caller.
 
@@ -78,7 +78,8 @@ class LocalQueue(Generic[B, R]):
             timeout: Seconds to wait for the completion.
 
         Raises:
-            RivetError: As ``send``; ``queue.timed_out``, and the message stays in the queue.
+            RivetError: As ``send``; ``queue.no_reply``; ``queue.timed_out``, and the message
+                stays in the queue.
         """
         encoded = self._ref.encode_body(body)
         key = self._ref.key_of(body)

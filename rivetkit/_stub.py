@@ -57,9 +57,7 @@ class SendsMessages(Protocol):
         """Send a message to a queue."""
         ...
 
-    async def send_and_wait(
-        self, ref: QueueRef[Any, B, Q], body: B, /, *, timeout: float | None = None
-    ) -> Q | None:
+    async def send_and_wait(self, ref: QueueRef[Any, B, Q], body: B, /, *, timeout: float | None = None) -> Q:
         """Send a message and wait for its reply."""
         ...
 
@@ -75,7 +73,7 @@ class RemoteQueue(Generic[B, Q]):
         """Send a message; see ``ActorHandle.send``."""
         await self._handle.send(self._ref, body)
 
-    async def send_and_wait(self, body: B, /, *, timeout: float | None = None) -> Q | None:
+    async def send_and_wait(self, body: B, /, *, timeout: float | None = None) -> Q:
         """Send a message and wait for its reply; see ``ActorHandle.send_and_wait``."""
         return await self._handle.send_and_wait(self._ref, body, timeout=timeout)
 

@@ -681,6 +681,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         True,
         "Message has {size} bytes, the limit is {limit}",
     ),
+    "queue.no_reply": ErrorSpec(
+        "queue",
+        "no_reply",
+        400,
+        True,
+        "The message of queue `{name}` was completed without a reply",
+    ),
     "queue.previous_message_not_completed": ErrorSpec(
         "queue",
         "previous_message_not_completed",

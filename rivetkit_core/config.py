@@ -39,7 +39,7 @@ class ActorConfig:
 
     Options that only older SDKs know: ``shutdown_grace_period`` is another name of ``sleep_grace_period``;
     ``on_sleep_timeout`` and ``wait_until_timeout`` make up the grace period where none is given;
-    ``run_stop_timeout`` has no effect.
+    ``run_stop_timeout`` has no effect, and the liveness of connections is the gateway's matter.
     """
 
     icon: str | None = None
@@ -63,6 +63,8 @@ class ActorConfig:
     on_sleep_timeout: float | None = None
     wait_until_timeout: float | None = None
     run_stop_timeout: float | None = None
+    connection_liveness_timeout: float = 2.5
+    connection_liveness_interval: float = 5.0
     run_error_policy: RunErrorPolicy = "sleep"
     max_queue_size: int = 1000
     max_queue_message_size: int = 65_536

@@ -16,6 +16,7 @@ from rivetkit.client._calling import require_queue
 from rivetkit.client._payload import encode_params, encode_value
 from rivetkit.client._retry import repeat_between_lives
 from rivetkit.client._scope import ClientScope
+from rivetkit_core.errors import error
 from rivetkit_core.host.port import Target
 from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
 
@@ -49,13 +50,10 @@ class SendsMessages(ABC, Generic[A]):
         require_queue(ref)
         await self._enqueue(ref.name, QueueSendRequest(ref.encode_body(body)))
 
-    async def send_and_wait(
-        self, ref: QueueRef[A, B, R], body: B, /, *, timeout: float | None = None
-    ) -> R | None:
-        """Send a message and return the reply it is completed with.
+    async def send_and_wait(self, ref: QueueRef[A, B, R], body: B, /, *, timeout: float | None = None) -> R:
+        """Send a message and return the reply it is completed with; None for a queue without replies.
 
-        None means that no reply came in time, or that the message was completed without one. The message
-        stays in the queue then, and after a cancellation.
+        When no reply comes in time, and after a cancellation, the message stays in the queue.
 
         Args:
             ref: The queue.
@@ -65,13 +63,17 @@ class SendsMessages(ABC, Generic[A]):
 
         Raises:
             ValueError: The timeout is negative or not finite.
-            RivetError: As for ``send``.
+            RivetError: As for ``send``; ``queue.timed_out``, or ``queue.no_reply`` if the message was
+                completed without one, for instance as a duplicate of a message handled before.
             ValidationError: The reply does not fit its declared type.
         """
         require_queue(ref)
         milliseconds = None if timeout is None else _milliseconds(timeout)
         request = QueueSendRequest(ref.encode_body(body), wait=True, timeout=milliseconds)
-        return ref.decode_reply((await self._enqueue(ref.name, request)).response)
+        answer = await self._enqueue(ref.name, request)
+        if answer.status == "timedOut":
+            raise error("queue.timed_out", timeout_ms=milliseconds or 0)
+        return ref.decode_reply(answer.response)
 
     async def send_by_name(self, name: str, body: object, /) -> None:
         """Send a message to a queue without a declaration. An actor that has no such queue ignores it.

@@ -132,7 +132,7 @@ class SyncActorConnection(Generic[A]):
         """Send a message to a queue; raises as ``ActorHandle.send`` does."""
         self._portal.run(lambda: self._connection.send(ref, body))
 
-    def send_and_wait(self, ref: QueueRef[A, B, Q], body: B, /, *, timeout: float | None = None) -> Q | None:
+    def send_and_wait(self, ref: QueueRef[A, B, Q], body: B, /, *, timeout: float | None = None) -> Q:
         """Send a message and return its reply, None if none came in time; see ``ActorHandle``."""
         return self._portal.run(lambda: self._connection.send_and_wait(ref, body, timeout=timeout))
 
@@ -188,7 +188,7 @@ class SyncActorHandle(Generic[A]):
         """Send a message to a queue; raises as ``ActorHandle.send`` does."""
         self._portal.run(lambda: self._handle.send(ref, body))
 
-    def send_and_wait(self, ref: QueueRef[A, B, Q], body: B, /, *, timeout: float | None = None) -> Q | None:
+    def send_and_wait(self, ref: QueueRef[A, B, Q], body: B, /, *, timeout: float | None = None) -> Q:
         """Send a message and return its reply, None if none came in time; see ``ActorHandle``."""
         return self._portal.run(lambda: self._handle.send_and_wait(ref, body, timeout=timeout))
 

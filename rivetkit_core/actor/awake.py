@@ -53,10 +53,12 @@ class KeepAwake:
 def background(work: WorkRegistry, kind: WorkKind, awaitable: Awaitable[object]) -> None:
     """Await it in a task of the actor. A failure is logged, and so is that it came too late to be begun."""
     try:
-        work.spawn(kind, _await(awaitable))
+        task = work.spawn(kind, _await(awaitable))
     except RivetError:
         close(awaitable)
         log.warning("%s was refused: the actor has ended", kind.label)
+    else:
+        task.add_done_callback(lambda _: close(awaitable))  # it may be cancelled before its first step
 
 
 async def _await(awaitable: Awaitable[object]) -> None:

@@ -95,10 +95,13 @@ class Connection:
         self.close(1000, reason or "")
 
     def close(self, code: int, reason: str) -> None:
-        """Close at once with a websocket code; the managed part follows in the background."""
-        if self._sink is not None:
-            self._sink.close(code, reason)
-        self._owner.remove(self)
+        """Close at once with a websocket code; the managed part follows in the background. Idempotent."""
+        sink, self._sink = self._sink, None
+        try:
+            if sink is not None:
+                sink.close(code, reason)
+        finally:
+            self._owner.remove(self)
 
 
 class Connections(Mapping[str, Connection]):
@@ -189,9 +192,12 @@ class Connections(Mapping[str, Connection]):
             self.outbox.post(lambda: self._deliver(outgoing))
 
     def close_all(self, code: int, reason: str) -> None:
-        """Close every connection."""
+        """Close every connection; a transport that cannot be closed is logged."""
         for conn in tuple(self._open.values()):
-            conn.close(code, reason)
+            try:
+                conn.close(code, reason)
+            except Exception:  # one broken transport must not keep the others open
+                log.exception("a connection could not be closed")
 
     def _deliver(self, event: OutgoingEvent) -> None:
         for conn in tuple(self._subscribers.get(event.message.name, {}).values()):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rivetkit_core.actor.abort import Abort, AbortSignal
 from rivetkit_core.actor.awake import KeepAwake, background
 from rivetkit_core.actor.connections import Connections
+from rivetkit_core.actor.logs import NAME, ActorLog
 from rivetkit_core.actor.queue import ActorQueue
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock
@@ -47,10 +48,15 @@ class ActorIdentity:
         object.__setattr__(self, "specifier", specifier)
 
     @property
-    def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger that carries the actor's name, key and id."""
-        fields = {"actor_id": self.actor_id, "actor_name": self.name, "actor_key": list(self.key)}
-        return logging.LoggerAdapter(logging.getLogger("rivetkit.actor"), fields)
+    def log(self) -> ActorLog:
+        """A logger that carries the actor's id, name, key and generation."""
+        fields = {
+            "actor_id": self.actor_id,
+            "actor_name": self.name,
+            "actor_key": list(self.key),
+            "generation": self.generation,
+        }
+        return ActorLog(logging.getLogger(NAME), fields)
 
 
 class ActorContext:
@@ -142,9 +148,9 @@ class ActorContext:
         """Send an event to every connection subscribed to it. ``args`` is a CBOR array."""
         self.connections.broadcast(event, args)
 
-    def request_save(self, *, immediate: bool = False) -> None:
-        """Ask for a save; never waits, never raises."""
-        self._saver.request(immediate=immediate)
+    def request_save(self, *, immediate: bool = False, max_wait: float | None = None) -> None:
+        """Ask for a save, within ``max_wait`` seconds if that is sooner; never waits, never raises."""
+        self._saver.request(immediate=immediate, max_wait=max_wait)
 
     async def save_state(self) -> None:
         """Save now; durable on return. Cancelling stops the waiting, not the save.

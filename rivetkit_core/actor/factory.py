@@ -102,6 +102,19 @@ class ActorInstance(Protocol):
 
     async def on_disconnect(self, conn: Connection) -> None: ...
 
+    @property
+    def guards_subscriptions(self) -> bool:
+        """Whether ``admit_subscription`` may refuse; if not, it is not called."""
+        ...
+
+    async def admit_subscription(self, event: str, conn: Connection) -> None:
+        """Ask ``on_before_subscribe`` and ``can_subscribe``.
+
+        Raises:
+            Exception: The connection may not hear this event; ``auth.forbidden`` unless a hook said why.
+        """
+        ...
+
     async def run_action(self, name: str, args: bytes, conn: Connection | None) -> bytes:
         """Run a declared action. ``args`` is a CBOR array; returns one CBOR item."""
         ...

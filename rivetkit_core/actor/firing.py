@@ -198,7 +198,7 @@ class Firing:
         return sorted(claims, key=lambda claim: (claim.fire.scheduled_at, claim.fire.id))
 
     def _dispatch(self, claim: Claim) -> None:
-        self._work.spawn(WorkKind.INTERNAL, self._perform(claim))
+        self._work.spawn(WorkKind.SCHEDULED, self._perform(claim))
 
     async def _perform(self, claim: Claim) -> None:
         current_fire.set(claim.fire)

@@ -117,9 +117,9 @@ class Gate:
             self._log.error("%s was not acknowledged: %s", operation, known)
         return self.stamped(masked(failure, expose=self._expose_errors))
 
-    def explain_start(self, failure: BaseException) -> RivetError:
+    def explain_start(self, failure: BaseException, stage: str) -> RivetError:
         """What whoever caused a failed start is told; the log has the rest."""
-        self._log.error("the actor failed to start", exc_info=failure)
+        self._log.error("the actor failed to start, in %s", stage, exc_info=failure, extra={"stage": stage})
         seen = masked(failure, expose=self._expose_errors)
         if (seen.group, seen.code) == ("rivetkit", "internal_error"):
             seen = rebuild("actor", "start_failed", None, seen.metadata)

@@ -19,7 +19,7 @@ from rivetkit_core.actor.cron import next_match, next_tick
 from rivetkit_core.actor.firing import Claim, ScheduledFire
 from rivetkit_core.actor.history import History, ended, lost_rows
 from rivetkit_core.clock import Clock, time_ms
-from rivetkit_core.errors import ProtocolError, RivetError, error
+from rivetkit_core.errors import ProtocolError, RivetError, StorageError, error
 from rivetkit_core.host.port import ActorStorage
 from rivetkit_core.wire.cbor import EMPTY_ARRAY
 from rivetkit_core.wire.schedule_records import (
@@ -76,9 +76,18 @@ class Jobs:
             self._adopt(slot, found.get(job_key(slot)))
         interrupted = [job for job in self._jobs.values() if job.running is not None]
         if interrupted:
-            now = time_ms(self._clock)
+            await self._close_interrupted(interrupted)
+
+    async def _close_interrupted(self, interrupted: Sequence[Job]) -> None:
+        """What cannot be noted is noted at a later start; it does not keep the actor from this one."""
+        now = time_ms(self._clock)
+        try:
             rows = [(job, await self._history.interrupted(job, now)) for job in interrupted]
             await self._commit(partial(self._interrupt, rows))
+        except StorageError as failure:
+            self._log.error("that runs of schedules were interrupted could not be noted: %s", failure)
+            for job in interrupted:
+                self._jobs[job.name] = replace(job, running=None)
 
     # --- asking ---------------------------------------------------------------------------------
 

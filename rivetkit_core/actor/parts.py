@@ -30,6 +30,7 @@ from rivetkit_core.actor.schedule import Schedule
 from rivetkit_core.actor.shutdown import Shutdown
 from rivetkit_core.actor.sleep import Sleep
 from rivetkit_core.actor.startup import Startup
+from rivetkit_core.actor.subscribing import Subscribing
 from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
@@ -95,6 +96,7 @@ class ActorParts:
         self.startup = self._make_startup()
         self.shutdown = self._make_shutdown()
         self.dispatch = self._make_dispatch()
+        self.subscribing = self._make_subscribing()
         self.instance: ActorInstance = factory.create(self.context)
         self._observe()
 
@@ -262,6 +264,18 @@ class ActorParts:
             connections=self.connections,
             touched=self.touched,
             sleeping=lambda: self._lifecycle() is Lifecycle.SLEEP_GRACE,
+        )
+
+    def _make_subscribing(self) -> Subscribing:
+        return Subscribing(
+            instance=lambda: self.instance,
+            config=self._config,
+            clock=self._clock,
+            gate=self.gate,
+            work=self.work,
+            outbox=self.outbox,
+            connections=self.connections,
+            touched=self.touched,
         )
 
     def _make_shutdown(self) -> Shutdown:

@@ -74,7 +74,7 @@ class RunHandler:
         if task is not None:
             if task is asyncio.current_task():
                 raise _cannot_restart("it was called from run itself")
-            task.cancel()
+            self.cancel()
             with contextlib.suppress(TimeoutError):
                 async with self._clock.timeout(_RESTART_LIMIT):
                     await asyncio.wait([task])
@@ -98,6 +98,12 @@ class RunHandler:
     async def _live(self) -> None:
         try:
             await self._run()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancelled it: user code awaited something that was cancelled.
+            self._failed(RuntimeError("run awaited something that was cancelled"))
         except Exception as failure:  # noqa: BLE001 - reported by whoever is told
             known = failure if isinstance(failure, RivetError) else None
             if self._aborted() and known is not None and (known.group, known.code) == ("actor", "aborted"):

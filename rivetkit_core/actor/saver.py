@@ -61,6 +61,7 @@ class Saver:
         self._completed = 0
         self._immediate = False
         self._due: float | None = None
+        self._promised: float | None = None
         self._timer: Timer | None = None
         self._running = False
         self._failures = 0
@@ -119,6 +120,9 @@ class Saver:
         """Ask for a save; returns the request's revision. Never waits, never raises."""
         self._requested += 1
         delay = 0.0 if immediate else self._delay(max_wait)
+        if self._running and max_wait is not None:  # to be kept when the write under way has ended
+            promised = self._clock.monotonic() + delay
+            self._promised = promised if self._promised is None else min(promised, self._promised)
         self._schedule(delay, immediate=immediate)
         return self._requested
 
@@ -224,8 +228,10 @@ class Saver:
                     break
         finally:
             self._running = False
+        promised, self._promised = self._promised, None
         if self._requested > self._completed or self._busy():
-            self._schedule(self._delay(None), immediate=False)
+            left = None if promised is None else max(0.0, promised - self._clock.monotonic())
+            self._schedule(self._delay(left), immediate=False)
 
     async def _write_if_changed(self) -> None:
         async with self._writing:

@@ -9,7 +9,7 @@ Invariants
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from rivetkit_core.actor.budget import bounded
@@ -29,6 +29,9 @@ class Startup:
     Args:
         capture: The state as it is to be stored.
         made: Told when the instance has a state.
+
+    Attributes:
+        stage: What is under way, or was when the start failed: a hook, ``load``, ``persist``, ``resources``.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Startup:
         self._resources = resources
         self._capture = capture
         self._made = made
+        self.stage = "load"
 
     async def load(self, input: bytes | None) -> ActorRecord:
         """The actor's record, or that of an actor that was never started.
@@ -71,34 +75,45 @@ class Startup:
         Raises:
             Exception: What a hook raised, or ``actor.callback_timed_out``.
         """
-        config, clock, is_new = self._config, self._clock, not record.has_initialized
-        await bounded(clock, "on_migrate", config.on_migrate_timeout, instance.on_migrate(is_new))
+        config, is_new = self._config, not record.has_initialized
+        await self._hook("on_migrate", config.on_migrate_timeout, instance.on_migrate(is_new))
         if is_new:
             await self._create(instance, record)
         else:
             await self._restore(instance, record)
-        await bounded(clock, "create_vars", config.create_vars_timeout, instance.create_vars())
-        await bounded(clock, "on_wake", config.on_wake_timeout, instance.on_wake())
+        await self._hook("create_vars", config.create_vars_timeout, instance.create_vars())
+        await self._hook("on_wake", config.on_wake_timeout, instance.on_wake())
+        self.stage = "persist"
 
     async def _create(self, instance: ActorInstance, record: ActorRecord) -> None:
         if instance.has_state:
             await self._create_state(instance, record)
             self._made()
-        await self._resources.open(instance.resources)
-        created = instance.on_create(record.input)
-        await bounded(self._clock, "on_create", self._config.on_create_timeout, created)
+        await self._open(instance)
+        await self._hook("on_create", self._config.on_create_timeout, instance.on_create(record.input))
+        self.stage = "persist"
         await self._saver.write(replace(record, has_initialized=True, state=self._capture()))
 
     async def _restore(self, instance: ActorInstance, record: ActorRecord) -> None:
         if instance.has_state:
             if record.state:
+                self.stage = "restore_state"
                 instance.restore_state(record.state)
             else:  # an earlier generation was initialized while its class had no state
                 await self._create_state(instance, record)
                 await self._saver.write(replace(record, state=self._capture()))
             self._made()
-        await self._resources.open(instance.resources)
+        await self._open(instance)
 
     async def _create_state(self, instance: ActorInstance, record: ActorRecord) -> None:
-        made = instance.create_state(record.input)
-        await bounded(self._clock, "create_state", self._config.create_state_timeout, made)
+        await self._hook(
+            "create_state", self._config.create_state_timeout, instance.create_state(record.input)
+        )
+
+    async def _open(self, instance: ActorInstance) -> None:
+        self.stage = "resources"
+        await self._resources.open(instance.resources)
+
+    async def _hook(self, name: str, timeout: float, work: Awaitable[None]) -> None:
+        self.stage = name
+        await bounded(self._clock, name, timeout, work)

@@ -63,7 +63,7 @@ class ActorTask:
             await self._end_at_once()
             if isinstance(failure, asyncio.CancelledError):
                 raise
-            seen = self._parts.gate.explain_start(failure)
+            seen = self._parts.gate.explain_start(failure, self._parts.startup.stage)
             if seen is failure:
                 raise
             raise seen from failure
@@ -103,6 +103,10 @@ class ActorTask:
     def close_connection(self, conn: Connection) -> None:
         """The other side is gone: let ``on_disconnect`` run in the background. Idempotent."""
         self.connections.remove(conn)
+
+    async def subscribe(self, conn: Connection, event: str) -> None:
+        """See ``Subscribing.subscribe``."""
+        await self._parts.subscribing.subscribe(conn, event)
 
     async def run_action(self, name: str, args: bytes, conn: Connection) -> bytes:
         """See ``Dispatch.run_action``."""

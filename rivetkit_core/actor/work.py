@@ -35,6 +35,7 @@ class WorkKind(enum.Enum):
     DISCONNECT = ("disconnect_callback", True, True)
     KEEP_AWAKE = ("keep_awake", True, True)
     INTERNAL = ("internal_keep_awake", True, False)
+    SCHEDULED = ("scheduled_action", True, True)
     HOOK = ("shutdown hook", True, True)
     WAIT_UNTIL = ("wait_until", False, True)
     REGISTERED = ("registered_task", False, True)

@@ -82,7 +82,7 @@ class Session:
         try:
             self._open(self._conn)
             while True:
-                self._handle(self._conn, await self._channel.receive())
+                await self._handle(self._conn, await self._channel.receive())
         except ChannelClosed:
             pass
         except ProtocolError:
@@ -117,13 +117,12 @@ class Session:
             self._channel.send(connection_error(failure))
         self._channel.close(1011, f"{failure.group}.{failure.code}")
 
-    def _handle(self, conn: Connection, message: ToServer) -> None:
-        connections = self._actor.connections
+    async def _handle(self, conn: Connection, message: ToServer) -> None:
         match message:
             case SubscriptionRequest(event_name, subscribe=True):
-                connections.subscribe(conn, event_name)
+                await self._actor.subscribe(conn, event_name)
             case SubscriptionRequest(event_name):
-                connections.unsubscribe(conn, event_name)
+                self._actor.connections.unsubscribe(conn, event_name)
             case ActionRequest():
                 try:
                     self._actor.work.spawn(WorkKind.ACTION, self._answer(conn, message))

@@ -12,6 +12,8 @@ from rivetkit import Actor, Conn, Event, Retries, UserError, action, actor, crea
 from rivetkit._compiler import compile_actor
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.errors import error
+from tests.contract.access_actors import Hall
+from tests.contract.life_actors import Keeper
 from tests.contract.queue_actors import Worker
 from tests.contract.storage_actors import STORAGE_CLASSES
 
@@ -354,6 +356,8 @@ CLASSES: Sequence[type[Actor]] = (
     Wakeful,
     Worker,
     Planner,
+    Hall,
+    Keeper,
     *STORAGE_CLASSES,
 )
 

@@ -174,8 +174,9 @@ async def test_a_handle_gets_the_reply(handle: ActorHandle[Worker]) -> None:
     assert sending.result() == "2 x tea"
 
 
-async def test_a_handle_gets_none_when_no_reply_came_in_time(handle: ActorHandle[Worker]) -> None:
-    assert await handle.send_and_wait(Worker.orders, Order(item="tea"), timeout=0.01) is None
+async def test_a_handle_is_told_that_no_reply_came_in_time(handle: ActorHandle[Worker]) -> None:
+    with pytest.raises(RivetError, match="within 10 ms"):
+        await handle.send_and_wait(Worker.orders, Order(item="tea"), timeout=0.01)
     assert await handle.call(Worker.fill_order) == "tea"
 
 

@@ -34,6 +34,36 @@ def test_the_defaults_are_the_references() -> None:
     assert (config.effective_sleep_grace_period(), config.sleep_grace_period_overridden) == (15, False)
 
 
+@pytest.mark.parametrize(
+    ("option", "milliseconds"),
+    [
+        ("state_save_interval", 1000),
+        ("create_state_timeout", 5000),
+        ("create_vars_timeout", 5000),
+        ("create_conn_state_timeout", 5000),
+        ("on_create_timeout", 5000),
+        ("on_before_connect_timeout", 5000),
+        ("on_connect_timeout", 5000),
+        ("on_migrate_timeout", 30_000),
+        ("on_wake_timeout", 30_000),
+        ("action_timeout", 60_000),
+        ("sleep_timeout", 30_000),
+        ("connection_liveness_timeout", 2500),
+        ("connection_liveness_interval", 5000),
+    ],
+)
+def test_the_default_durations_are_the_references(option: str, milliseconds: int) -> None:
+    assert getattr(ActorConfig(), option) * 1000 == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("max_queue_size", 1000), ("max_queue_message_size", 65_536), ("max_schedules", 1000)],
+)
+def test_the_default_limits_are_the_references(option: str, value: int) -> None:
+    assert getattr(ActorConfig(), option) == value
+
+
 def test_an_unknown_option_is_named_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"'actoin_timeout'.*action_timeout"):
         ActorConfig.from_input({"actoin_timeout": 5})

@@ -110,6 +110,24 @@ async def test_a_kitchen_takes_orders_from_waiters_only() -> None:
             await client.get_or_create(kitchens.Kitchen).send(kitchens.Kitchen.orders, "soup")
 
 
+async def test_a_lounge_tells_moderators_only_and_bans_for_good() -> None:
+    lounges = import_module("lounge")
+    registry = in_memory(lounges)
+    async with registry.lifespan():
+        lounge, guest = lounges.Lounge, lounges.Guest
+        main = registry.client.get_or_create(lounge, "main")
+        boss = guest(name="Ada", password="letmein")
+        async with main.connect(params=boss) as moderator, moderator.events(lounge.reported) as reports:
+            async with main.connect(params=guest(name="Bob")) as bob, bob.events(lounge.posted) as posts:
+                assert await moderator.call(lounge.ban, "Bob") == 1
+                assert await anext(reports) == "Bob, a guest, left"
+                with pytest.raises(UserError, match="asked to leave"):
+                    await anext(posts)
+            async with main.connect(params=guest(name="Eve")) as eve, eve.events(lounge.reported) as secrets:
+                with pytest.raises(Forbidden):
+                    await anext(secrets)
+
+
 async def test_a_payment_that_failed_can_be_tried_again() -> None:
     billings = import_module("retries")
     registry = in_memory(billings)

@@ -84,6 +84,8 @@ class Resident:
         actor = self._actor
         if actor is None or (asked and not actor.sleep.still_wanted()):
             return
+        if actor.context.destroy_requested:  # which overrules sleep, and is under way
+            return
         if not await self._registry.stop(self._actor_id, StopKind.SLEEP, only=actor):
             return
         self._slept()

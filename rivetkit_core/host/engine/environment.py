@@ -94,6 +94,15 @@ class EngineEnvironment:
             for envoy in envoys
         )
 
+    async def delete(self, actor_id: str) -> None:
+        """Destroy an actor; returns when it has stopped.
+
+        Raises:
+            RivetError: ``engine.unreachable``, or what the engine said.
+        """
+        async with self._api() as api:
+            await api.delete_actor(actor_id)
+
     async def close(self) -> None:
         """End what ``prepare`` started. Idempotent."""
         if self._process is not None:

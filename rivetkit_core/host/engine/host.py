@@ -23,6 +23,7 @@ from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.errors import error
+from rivetkit_core.host.engine.deletions import Deletions
 from rivetkit_core.host.engine.envoy import Envoy
 from rivetkit_core.host.engine.hosted import HostedActor, Outcome
 from rivetkit_core.host.engine.link import Dialer
@@ -67,6 +68,14 @@ class Environment(Protocol):
 
     async def has_company(self) -> bool:
         """Whether other processes of the pool could take our actors over."""
+        ...
+
+    async def delete(self, actor_id: str) -> None:
+        """Destroy an actor; returns when it has stopped.
+
+        Raises:
+            RivetError: The engine did not do it.
+        """
         ...
 
     async def close(self) -> None:
@@ -114,6 +123,7 @@ class EngineHost:
         self._tasks: dict[HostedActor, asyncio.Task[Outcome]] = {}
         self._ended = asyncio.Event()
         self._watchdog = Watchdog(clock)
+        self._deletions = Deletions(environment.delete, clock)
         self._unsaved = 0
         self._sleepy = False
         self.is_open = False
@@ -192,6 +202,7 @@ class EngineHost:
             # before it hears that this envoy leaves, or it would move them.
             await self.clock.sleep(self._linger)
             await self._end_by_force_after(self._grace() + _DRAIN_MARGIN)
+        await self._deletions.close(_DRAIN_MARGIN)
         self.envoy.begin_drain()
         await self._tunnel.close()
         await self.access.aclose()
@@ -277,6 +288,9 @@ class EngineHost:
 
     def report(self, actor_id: str, generation: int, *events: ActorEvent) -> None:
         self.envoy.report(actor_id, generation, *events)
+
+    def destroy(self, actor_id: str) -> None:
+        self._deletions.begin(actor_id)
 
     async def released(self, actor_id: str, generation: int) -> None:
         await self._tunnel.actor_ended(actor_id, generation)

@@ -90,6 +90,10 @@ class Platform(Protocol):
         """Tell the engine."""
         ...
 
+    def destroy(self, actor_id: str) -> None:
+        """Have the engine destroy an actor that it is stopping for another reason."""
+        ...
+
     async def released(self, actor_id: str, generation: int) -> None:
         """End what clients still have open to a generation, before its end is reported."""
         ...
@@ -155,6 +159,8 @@ class HostedActor:
 
     def request_destroy(self) -> None:
         self._intend(StopIntent())
+        if self._stop.done() and _KINDS.get(self._stop.result()) is StopKind.SLEEP:
+            self._platform.destroy(self.actor_id)  # an intent would come too late
 
     def report_crash(self, message: str) -> None:
         """Told to the engine with the end that it then asks for: one with an error destroys nothing."""
@@ -255,8 +261,12 @@ class HostedActor:
             return Outcome(_LOST)
         crashed = reason is StopReason.STOP_INTENT and not actor.context.destroy_requested
         crash = self._crash if crashed else None
+        kind = _KINDS[reason] if crash is None else StopKind.SLEEP
+        if kind is StopKind.SLEEP and actor.context.destroy_requested:
+            self._platform.destroy(self.actor_id)  # its intent came after another one, which won
+            kind = StopKind.DESTROY
         try:
-            await actor.stop(_KINDS[reason] if crash is None else StopKind.SLEEP)
+            await actor.stop(kind)
         except Exception as failure:
             log.exception("actor %s stopped without saving its last changes", self.actor_id)
             await actor.kill()

@@ -19,7 +19,7 @@ from websockets.frames import Opcode
 from websockets.utils import apply_mask
 
 from rivetkit_core.wire.envoy.codec import EnvoyCodec
-from rivetkit_core.wire.envoy.messages import KvPut, KvRequest, ToRivet
+from rivetkit_core.wire.envoy.messages import KvPut, KvRequest, KvResponse, ToEnvoy, ToRivet
 
 Cut = Literal["before", "inside", "after"]
 
@@ -112,23 +112,65 @@ async def _serve(
     except OSError:
         writer.transport.abort()
         return
-    pumps = {
-        asyncio.create_task(_from_worker(tap, reader, to_engine)),
-        asyncio.create_task(_copy(from_engine, writer)),
-        asyncio.create_task(_true(ending)),
-    }
+    passing = asyncio.create_task(_pass_on(tap, reader, writer, from_engine, to_engine))
+    over = asyncio.create_task(_true(ending))
     try:
-        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([passing, over], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for pump in pumps:
-            pump.cancel()
+        passing.cancel()
+        over.cancel()
         for end in (writer, to_engine):
             end.transport.abort()
-        await asyncio.wait(pumps)
+        await asyncio.wait([passing, over])
 
 
 async def _true(event: asyncio.Event) -> None:
     await event.wait()
+
+
+async def _pass_on(
+    tap: Wiretap,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    from_engine: asyncio.StreamReader,
+    to_engine: asyncio.StreamWriter,
+) -> None:
+    """Until either side hangs up, or the connection is to be cut."""
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        head = await reader.readuntil(b"\r\n\r\n")
+        to_engine.write(head)
+        if head.startswith(b"GET /envoys/connect"):
+            tap.connections += 1
+            answer = _Answer()
+            ways = [_from_worker(tap, reader, to_engine, answer), _from_engine(from_engine, writer, answer)]
+        else:
+            ways = [_copy(reader, to_engine), _copy(from_engine, writer)]
+        pumps = [asyncio.create_task(way) for way in ways]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.wait(pumps)
+
+
+class _Answer:
+    """What the engine says to the last request before a cut. The worker must not learn of it."""
+
+    def __init__(self) -> None:
+        self.came = asyncio.Event()
+        self.came.set()
+        self._request_id: int | None = None
+
+    def expect(self, request_id: int) -> None:
+        self.came.clear()
+        self._request_id = request_id
+
+    def is_in(self, message: ToEnvoy) -> bool:
+        if not isinstance(message, KvResponse) or message.request_id != self._request_id:
+            return False
+        self.came.set()
+        return True
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -138,22 +180,22 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
 
 
-async def _from_worker(tap: Wiretap, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _from_worker(
+    tap: Wiretap, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: _Answer
+) -> None:
+    codec = EnvoyCodec(_PROTOCOL)
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-        head = await reader.readuntil(b"\r\n\r\n")
-        writer.write(head)
-        if not head.startswith(b"GET /envoys/connect"):
-            await _copy(reader, writer)
-            return
-        tap.connections += 1
-        codec = EnvoyCodec(_PROTOCOL)
         while True:
-            raw, message = await _frame(tap, reader, codec)
+            raw, payload = await _frame(reader, tap)
+            message = None if payload is None else codec.decode_to_rivet(payload)
             cut = None if message is None or tap.judge is None else tap.judge(message)
             if cut is not None:
                 tap.cuts += 1
+                if cut == "after" and isinstance(message, KvRequest):
+                    answer.expect(message.request_id)
                 writer.write({"before": b"", "inside": raw[: len(raw) // 2], "after": raw}[cut])
                 await writer.drain()
+                await answer.came.wait()
                 if tap.on_cut is not None:
                     tap.on_cut()
                 return
@@ -163,23 +205,33 @@ async def _from_worker(tap: Wiretap, reader: asyncio.StreamReader, writer: async
             await writer.drain()
 
 
-async def _frame(
-    tap: Wiretap, reader: asyncio.StreamReader, codec: EnvoyCodec
-) -> tuple[bytes, ToRivet | None]:
-    """One masked, unfragmented websocket frame, and its message if it is binary."""
+async def _from_engine(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: _Answer) -> None:
+    codec = EnvoyCodec(_PROTOCOL)
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        writer.write(await reader.readuntil(b"\r\n\r\n"))
+        while True:
+            raw, payload = await _frame(reader)
+            if payload is not None and answer.is_in(codec.decode_to_envoy(payload)):
+                continue
+            writer.write(raw)
+            await writer.drain()
+
+
+async def _frame(reader: asyncio.StreamReader, tap: Wiretap | None = None) -> tuple[bytes, bytes | None]:
+    """One unfragmented websocket frame as it came, and its payload if it is binary."""
     head = await reader.readexactly(2)
-    size = head[1] & 0x7F
+    masked, size = head[1] & 0x80, head[1] & 0x7F
     if size >= 126:
         extended = await reader.readexactly(2 if size == 126 else 8)
         head, size = head + extended, int.from_bytes(extended, "big")
-    mask = await reader.readexactly(4)
+    mask = await reader.readexactly(4) if masked else b""
     payload = bytearray()
     while len(payload) < size:
-        if not tap.flowing.is_set():
+        if tap is not None and not tap.flowing.is_set():
             tap.held.set()
             await tap.flowing.wait()
         payload += await reader.readexactly(min(_PIECE, size - len(payload)))
     raw = head + mask + bytes(payload)
     if head[0] & 0x0F != Opcode.BINARY:
         return raw, None
-    return raw, codec.decode_to_rivet(apply_mask(bytes(payload), mask))
+    return raw, apply_mask(bytes(payload), mask) if masked else bytes(payload)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from typing import Any
 
 from app import (
     Counter,
@@ -16,7 +17,18 @@ from app import (
     Other,
 )
 
-from rivetkit import ActionGroup, Actor, Conn, Event, action, actor, create_state, resource
+from rivetkit import (
+    ActionGroup,
+    Actor,
+    Conn,
+    Event,
+    EventRef,
+    QueueRef,
+    action,
+    actor,
+    create_state,
+    resource,
+)
 from rivetkit.client import Client, SyncClient
 
 
@@ -258,3 +270,17 @@ class BadLife(Actor):
         print(text)
         self.numbers = "two"  # E: likewise
         self.ctx.wait_until(self.use)  # E: the work, not the method
+
+
+class BadDoors(Actor):
+    async def on_before_subscribe(self, event: str) -> bool: ...  # E: it refuses by raising
+
+    async def can_subscribe(self, event: EventRef[Any, Any]) -> str: ...  # E: yes or no
+
+    async def can_publish(self, queue: QueueRef[Any, Any, Any]) -> None: ...  # E: yes or no
+
+    @action
+    async def clear(self, conn: Conn[Member, None]) -> None:
+        await self.ctx.disconnect_conns("everybody")  # E: a function picks them
+        await self.ctx.disconnect_conns(None, "full")  # E: the reason is given by keyword
+        conn.subscriptions.add("x")  # E: clients subscribe, actors do not

@@ -24,8 +24,11 @@ from rivetkit import (
     Actor,
     Conn,
     Emitter,
+    Event,
     EventRef,
     Input,
+    Queue,
+    QueueRef,
     RecurringAction,
     Resource,
     Retries,
@@ -208,3 +211,25 @@ async def schedules(live: Counter) -> None:
     assert_type(cron.list(), list[RecurringAction])
     assert_type(await cron.delete("daily"), bool)
     assert_type(await cron.history("daily", limit=5), list[ScheduledRun])
+
+
+class Doors(Actor):
+    """Access hooks get references, compared with those of the class."""
+
+    conn: Conn[Member, Visit]
+    opened = Event[int]()
+    orders = Queue[str]()
+
+    async def on_before_subscribe(self, event: str) -> None: ...
+
+    async def can_subscribe(self, event: EventRef[Any, Any]) -> bool:
+        return event == Doors.opened and self.conn.params.name == "Ada"
+
+    async def can_publish(self, queue: QueueRef[Any, Any, Any]) -> bool:
+        return queue == Doors.orders
+
+    @action
+    async def clear(self) -> int:
+        assert_type(self.conn.subscriptions, frozenset[str])
+        assert_type(await self.ctx.disconnect_conns(), int)
+        return await self.ctx.disconnect_conns(lambda conn: conn.id != self.conn.id, reason="full")

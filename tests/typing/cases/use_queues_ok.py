@@ -15,23 +15,23 @@ async def by_reference(client: Client) -> None:
     assert_type(Shop.orders, QueueRef[Shop, Order, Receipt])
     assert_type(Shop.notes, QueueRef[Shop, str, None])
     assert_type(await shop.send(Shop.orders, Order(id="1")), None)
-    assert_type(await shop.send_and_wait(Shop.orders, Order(id="1"), timeout=5.0), Receipt | None)
-    assert_type(await shop.send_and_wait(ShopContract.orders, Order(id="1")), Receipt | None)
+    assert_type(await shop.send_and_wait(Shop.orders, Order(id="1"), timeout=5.0), Receipt)
+    assert_type(await shop.send_and_wait(ShopContract.orders, Order(id="1")), Receipt)
     async with shop.connect() as conn:
-        assert_type(await conn.send_and_wait(Shop.orders, Order(id="1")), Receipt | None)
+        assert_type(await conn.send_and_wait(Shop.orders, Order(id="1")), Receipt)
 
 
 def blocking(client: SyncClient) -> None:
     shop = client.get_or_create(Shop, "a")
     shop.send(Shop.notes, "hi")
-    assert_type(shop.send_and_wait(Shop.orders, Order(id="1")), Receipt | None)
+    assert_type(shop.send_and_wait(Shop.orders, Order(id="1")), Receipt)
 
 
 async def by_stub(client: Client) -> None:
     stub = ShopStub(client.get_or_create(Shop, "a"))
     assert_type(stub.orders, RemoteQueue[Order, Receipt])
     await stub.orders.send(Order(id="1"))
-    assert_type(await stub.orders.send_and_wait(Order(id="1")), Receipt | None)
+    assert_type(await stub.orders.send_and_wait(Order(id="1")), Receipt)
 
 
 async def by_actor(shop: Shop) -> None:

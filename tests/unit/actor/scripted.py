@@ -128,6 +128,14 @@ class Scripted:
     async def on_disconnect(self, conn: Connection) -> None:
         await self._conn_hook("on_disconnect", conn)
 
+    @property
+    def guards_subscriptions(self) -> bool:
+        return "admit_subscription" in self.script.conn_hooks
+
+    async def admit_subscription(self, event: str, conn: Connection) -> None:
+        self.log.append(f"subscribe {event}")
+        await self._conn_hook("admit_subscription", conn)
+
     async def run_action(self, name: str, args: bytes, conn: Connection | None) -> bytes:
         handler = self.script.actions[name]
         return cbor.encode(await handler(self, cast("list[object]", cbor.decode(args))))
@@ -223,6 +231,15 @@ class RecordingHost:
         await self.alarm.set(at_ms)
 
 
+_alive: list[ActorTask] = []
+
+
+async def end_all() -> None:
+    """End what the tests' worlds have started."""
+    while _alive:
+        await _alive.pop().kill()
+
+
 class World:
     """One actor id with its storage, across any number of generations."""
 
@@ -255,7 +272,7 @@ class World:
             queues=self.script.queues,
             config=self.script.config,
         )
-        return ActorTask(
+        task = ActorTask(
             factory,
             ActorIdentity(self.ACTOR_ID, "scripted", ("a", "b/c"), self.generation),
             ActorPorts(
@@ -266,6 +283,8 @@ class World:
                 host=self.host,
             ),
         )
+        _alive.append(task)
+        return task
 
     async def started(self, input: object = None) -> ActorTask:
         """The next generation, started."""

@@ -11,6 +11,7 @@ import pytest
 from rivetkit_core.actor import history
 from rivetkit_core.actor.task import ActorTask, StopKind
 from rivetkit_core.config import ActorConfig
+from rivetkit_core.errors import StorageError
 from rivetkit_core.testing import settle
 from rivetkit_core.wire import cbor
 from rivetkit_core.wire.persisted import ACTOR_KEY
@@ -210,6 +211,22 @@ async def test_a_run_cut_short_is_interrupted() -> None:
     [row] = await actor.schedule.cron.history("slow")
     assert row.result == "error" and row.error is not None
     assert (row.error.group, row.error.code) == ("schedule", "interrupted")
+    await world.clock.advance(5)
+    assert (await results(actor, "slow"))[0] == "running"
+
+
+async def test_an_interruption_that_cannot_be_noted_does_not_keep_the_actor_from_starting() -> None:
+    world = recurring()
+    actor = await world.started()
+    await actor.schedule.cron.every("slow", 5000, "slow")
+    await world.clock.advance(5)
+    await actor.kill()
+    world.store.fail_next(StorageError("storage", "unavailable"))
+    actor = await world.started()
+    await actor.kill()
+    actor = await world.started()
+    [row] = await actor.schedule.cron.history("slow")
+    assert row.error is not None and row.error.code == "interrupted"
     await world.clock.advance(5)
     assert (await results(actor, "slow"))[0] == "running"
 

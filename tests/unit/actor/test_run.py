@@ -107,6 +107,29 @@ async def test_a_failure_is_logged_and_reported_as_the_policy_says(
     assert world.host.sleep_requests == 1
 
 
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+    async def run(_: Scripted) -> None:
+        gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+
+    world = World(Script(hooks={"run": run}, config=ActorConfig(run_error_policy="crash")))
+    await world.started()
+    await settle()
+    assert "run failed" in caplog.text
+    assert len(world.host.crashes) == 1
+
+
+async def test_being_cancelled_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(Script(hooks={"run": forever}, config=ActorConfig(run_error_policy="crash")))
+    task = await world.started()
+    await settle()
+    await task.context.restart_run()
+    await task.stop(StopKind.DESTROY)
+    assert world.host.crashes == []
+    assert "run failed" not in caplog.text
+
+
 async def test_leaving_with_the_signal_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     async def run(instance: Scripted) -> None:
         await instance.context.wait_aborted()

@@ -121,6 +121,34 @@ async def test_max_wait_brings_a_save_forward() -> None:
     assert await bench.stored() == b"0"
 
 
+async def test_max_wait_holds_for_a_request_during_a_write() -> None:
+    bench = Bench()
+    bench.store.hold_writes()
+    bench.saver.request(immediate=True)
+    await settle()
+    bench.state = b"1"
+    bench.saver.request(max_wait=0.3)
+    bench.saver.request()
+    bench.store.release_writes()
+    await settle()
+    assert await bench.stored() == b"0"
+    await bench.clock.advance(0.31)
+    assert await bench.stored() == b"1"
+
+
+async def test_an_actor_asks_for_a_save_that_comes_sooner() -> None:
+    async def count(instance: Scripted, _args: list[object]) -> object:
+        instance.state = "counted"
+        instance.context.request_save(max_wait=0.2)
+        return None
+
+    world = World(Script(actions={"count": count}))
+    task = await world.started()
+    await call(task, "count")
+    await world.clock.advance(0.21)
+    assert await world.stored_state() == "counted"
+
+
 async def test_a_later_request_does_not_put_a_save_off() -> None:
     bench = Bench()
     bench.saver.request(max_wait=0.3)

@@ -306,3 +306,78 @@ async def test_nothing_asks_for_sleep_after_the_end() -> None:
     await world.clock.advance(100)
     assert world.host.sleep_requests == 0
     assert world.clock.pending() == []
+
+
+async def test_the_reasons_to_stay_awake_are_looked_for_in_their_order() -> None:
+    """Every reason at once, taken away one by one."""
+    calls, leaves, runs, keeps = Held(), Held(), Held(), Held()
+
+    async def leave(_instance: Scripted, _conn: object) -> None:
+        await leaves.release.wait()
+
+    async def keep(instance: Scripted, _args: list[object]) -> object:
+        return await instance.context.keep_awake().over(keeps(instance))
+
+    script = Script(
+        actions={"held": calls, "keep": keep},
+        hooks={"run": runs.hook},
+        conn_hooks={"on_disconnect": leave},
+        config=TEN,
+    )
+    world = World(script)
+    task = world.task()
+    assert task.sleep.blocker() is SleepBlocker.NOT_READY
+    await task.start(None)
+    staying = await task.open_connection(None, RecordingSink())
+    leaving = await task.open_connection(None, RecordingSink())
+    await leaving.disconnect()
+    calling = asyncio.create_task(task.run_action("held", b"\x80", staying))
+    keeping = asyncio.create_task(task.run_action("keep", b"\x80", staying))
+    task.context.prevent_sleep = True
+    await settle()
+    assert task.sleep.blocker() is SleepBlocker.PREVENT_SLEEP
+    task.context.prevent_sleep = False
+    assert task.sleep.blocker() is SleepBlocker.ACTIVE_KEEP_AWAKE
+    keeps.release.set()
+    await keeping
+    assert task.sleep.blocker() is SleepBlocker.ACTIVE_INTERNAL_KEEP_AWAKE
+    calls.release.set()
+    await calling
+    assert task.sleep.blocker() is SleepBlocker.ACTIVE_RUN_HANDLER
+    runs.release.set()
+    await settle()
+    assert task.sleep.blocker() is SleepBlocker.ACTIVE_DISCONNECT_CALLBACKS
+    leaves.release.set()
+    await settle()
+    assert task.sleep.blocker() is SleepBlocker.ACTIVE_CONNECTIONS
+    await staying.disconnect()
+    await settle()
+    assert task.sleep.blocker() is None
+    await world.clock.advance(10)
+    assert world.host.sleep_requests == 1
+
+
+async def test_the_legacy_switch_may_be_set_while_waking() -> None:
+    async def on_wake(instance: Scripted) -> None:
+        instance.context.prevent_sleep = True
+
+    world = World(Script(hooks={"on_wake": on_wake}, config=TEN))
+    task = await world.started()
+    await world.clock.advance(50)
+    assert world.host.sleep_requests == 0
+    task.context.prevent_sleep = False
+    await world.clock.advance(10)
+    assert world.host.sleep_requests == 1
+
+
+async def test_a_scheduled_action_keeps_the_actor_awake() -> None:
+    held = Held()
+    world = World(Script(actions={"held": held}, config=TEN))
+    task = await world.started()
+    await task.schedule.after(1000, "held")
+    await world.clock.advance(50)
+    assert task.sleep.blocker() is SleepBlocker.ACTIVE_INTERNAL_KEEP_AWAKE
+    assert world.host.sleep_requests == 0
+    held.release.set()
+    await world.clock.advance(10)
+    assert world.host.sleep_requests == 1

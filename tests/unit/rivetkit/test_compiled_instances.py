@@ -316,6 +316,7 @@ class Curious(Actor):
     @action
     async def look(self) -> dict[str, object]:
         ctx = self.ctx
+        ctx.request_save(max_wait=0.5)
         await ctx.save_state()
         await ctx.wait_aborted()
         await ctx.destroy()
@@ -350,7 +351,7 @@ async def test_the_context_shows_the_runtime() -> None:
         "conns": ["conn-1"],
         "aborted": False,
     }
-    assert context.calls == ["save_state", "wait_aborted", "destroy"]
+    assert context.calls == ["request_save 0.5", "save_state", "wait_aborted", "destroy"]
 
 
 async def test_without_a_runtime_there_is_no_context() -> None:

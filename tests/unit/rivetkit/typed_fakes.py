@@ -72,6 +72,9 @@ class FakeContext:
     def broadcast(self, event: str, args: bytes) -> None:
         self.broadcasts.append((event, cbor.decode(args)))
 
+    def request_save(self, *, immediate: bool = False, max_wait: float | None = None) -> None:
+        self.calls.append(f"request_save {max_wait}")
+
     async def save_state(self) -> None:
         self.calls.append("save_state")
 

@@ -110,9 +110,9 @@ class World:
 
     def _make(self, target: EngineTarget) -> EngineHost:
         environment = (
-            _Unreachable(self.engine.dialer())
+            _Unreachable(self.engine.dialer(), self.engine)
             if self.unreachable
-            else ScriptedEnvironment(self.engine.dialer(envoy_key=f"envoy-{len(self.made)}"))
+            else ScriptedEnvironment(self.engine.dialer(envoy_key=f"envoy-{len(self.made)}"), self.engine)
         )
         host = EngineHost(
             [self.factory],

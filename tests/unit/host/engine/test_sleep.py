@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.testing.engine import ActorState
 from rivetkit_core.wire.envoy.messages import Running, SetAlarm, SleepIntent, StopCode, StopIntent, Stopped
@@ -87,3 +89,48 @@ async def test_a_crash_of_run_is_told_to_the_engine_and_destroys_nothing() -> No
         assert world.events_of(actor_id)[-2:] == [StopIntent(), ended]
         assert "on_sleep" in world.log
         assert await world.call(actor_id, "add", 1) == 3
+
+
+async def _nap_and_end(actor: Scripted, _args: list[object]) -> object:
+    actor.context.sleep()
+    await actor.context.destroy()
+    return None
+
+
+async def _end(actor: Scripted) -> None:
+    await actor.context.destroy()
+
+
+async def test_destroying_overrules_a_sleep_that_was_asked_for_first() -> None:
+    async with running(Script(actions={"go": _nap_and_end})) as world:
+        actor_id = await world.create()
+        await world.call(actor_id, "go")
+        await world.engine.reached(actor_id, ActorState.DESTROYED)
+        assert "on_destroy" in world.log
+        assert "on_sleep" not in world.log
+
+
+async def test_an_actor_may_end_for_good_while_it_goes_to_sleep() -> None:
+    async with running(Script(actions=NAPPING.actions, hooks={"on_sleep": _end})) as world:
+        actor_id = await world.create()
+        await world.call(actor_id, "nap", 1_999_999_999_999)
+        await world.engine.reached(actor_id, ActorState.DESTROYED)
+
+
+async def test_a_destroy_that_the_engine_does_not_hear_is_asked_for_again() -> None:
+    async with running(Script(actions=NAPPING.actions, hooks={"on_sleep": _end})) as world:
+        world.environment.failing_deletions = 2
+        actor_id = await world.create()
+        await world.call(actor_id, "nap", 1_999_999_999_999)
+        await world.clock.advance(5)
+        await world.engine.reached(actor_id, ActorState.DESTROYED)
+
+
+async def test_a_destroy_that_is_never_heard_is_given_up_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(Script(actions=NAPPING.actions, hooks={"on_sleep": _end})) as world:
+        world.environment.failing_deletions = 1000
+        actor_id = await world.create()
+        await world.call(actor_id, "nap", 1_999_999_999_999)
+        await world.clock.advance(30)
+        await world.engine.reached(actor_id, ActorState.ASLEEP)
+    assert "sleeps instead" in caplog.text

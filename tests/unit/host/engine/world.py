@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from rivetkit_core.actor.factory import ActionSpec, ActorFactory
 from rivetkit_core.entropy import SeededEntropy
+from rivetkit_core.errors import error
 from rivetkit_core.host.engine.host import EngineHost
 from rivetkit_core.host.engine.link import Dialer
 from rivetkit_core.testing import FakeClock, settle
@@ -29,7 +30,9 @@ class ScriptedEnvironment:
     """Leads to the scripted engine. ``company``: whether other envoys could take actors over."""
 
     dialer: Dialer
+    engine: ScriptedEngine
     company: bool = True
+    failing_deletions: int = 0
     closed: bool = False
     endpoint: str = "http://engine.test"
     namespace: str = "default"
@@ -39,6 +42,12 @@ class ScriptedEnvironment:
 
     async def has_company(self) -> bool:
         return self.company
+
+    async def delete(self, actor_id: str) -> None:
+        if self.failing_deletions > 0:
+            self.failing_deletions -= 1
+            raise error("engine.unreachable", endpoint=self.endpoint, reason="it is a test")
+        await self.engine.destroy_actor(actor_id)
 
     async def close(self) -> None:
         self.closed = True
@@ -57,7 +66,7 @@ class World:
 
     def another_host(self) -> EngineHost:
         """A further process of the same pool."""
-        environment = ScriptedEnvironment(self.engine.dialer(envoy_key="envoy-2"))
+        environment = ScriptedEnvironment(self.engine.dialer(envoy_key="envoy-2"), self.engine)
         return _host(self.factory, environment, self.clock)
 
     async def create(self, key: str = "a", input: object = None) -> str:
@@ -105,7 +114,7 @@ async def running(script: Script | None = None, *, protocol: int = 8) -> AsyncGe
     """A connected host; at the end it must be possible to close it, and no rule may have been broken."""
     clock = FakeClock()
     engine = ScriptedEngine(clock)
-    environment = ScriptedEnvironment(engine.dialer(protocol=protocol))
+    environment = ScriptedEnvironment(engine.dialer(protocol=protocol), engine)
     chosen = script or Script()
     log: list[str] = []
     factory = ActorFactory(

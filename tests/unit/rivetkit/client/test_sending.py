@@ -8,7 +8,7 @@ import pytest
 from live_world import World, begin, failure_of, identity
 
 from rivetkit import Contract, Queue, SyncClient
-from rivetkit_core.errors import error
+from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ByKey
 from rivetkit_core.testing.links import ScriptedAccess
 from rivetkit_core.wire import cbor
@@ -43,9 +43,17 @@ async def test_a_timeout_travels_in_milliseconds(world: World) -> None:
     assert sent.request == QueueSendRequest(cbor.encode("tea"), wait=True, timeout=1500)
 
 
-async def test_no_reply_in_time_is_none(world: World) -> None:
+async def test_no_reply_in_time_is_an_error(world: World) -> None:
     world.access.next_send(QueueSendResponse("timedOut"))
-    assert await world.client.get_or_create(Shop, "a").send_and_wait(Shop.orders, "tea") is None
+    with pytest.raises(RivetError) as failure:
+        await world.client.get_or_create(Shop, "a").send_and_wait(Shop.orders, "tea", timeout=0.5)
+    assert (failure.value.group, failure.value.code) == ("queue", "timed_out")
+
+
+async def test_a_missing_reply_is_an_error_where_none_is_no_reply(world: World) -> None:
+    world.access.next_send(QueueSendResponse("completed"))
+    with pytest.raises(RivetError, match="`orders` was completed without a reply"):
+        await world.client.get_or_create(Shop, "a").send_and_wait(Shop.orders, "tea")
 
 
 async def test_a_send_with_no_room_at_the_door_is_repeated(world: World) -> None:
