@@ -544,7 +544,7 @@ class Machine:
         if not stays:
             self.clock.call_later(amount / 2, leave)
         try:
-            await task.run_action("add", cbor.encode([self._next(), amount]), conn)
+            await task.run_action("slow", cbor.encode([self._next(), amount]), conn)
         finally:
             if sink.closed is not None:
                 task.close_connection(conn)

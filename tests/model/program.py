@@ -308,11 +308,12 @@ class Program:
         if is_retried(fire.id):
             if stored is not None and stored.timestamp <= fire.fired_at:
                 raise Broken("a one-shot with retries is due again before its try has ended")
-            if fire.attempt < _choice(args) % 3:
+            if fire.attempt < _number(args) % 4:
                 raise ValueError("as wanted")
         elif stored is not None or promised.rang[fire.id] > 1:
             raise Broken("a one-shot runs that is still stored, or ran before")
-        await actor.context.clock.sleep(_choice(args) % 4 / 4)
+        self.change(actor, _number(args))
+        await actor.context.clock.sleep(_number(args) % 4)
         return None
 
     def _fire(self, actor: Scripted) -> ScheduledFire:
