@@ -101,7 +101,7 @@ class Context:
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger that carries the actor's name, key and id."""
+        """A logger that carries the actor's id, name, key and generation, besides the ``extra`` of a call."""
         return self.__rivet_core__.log
 
     @property

@@ -16,8 +16,10 @@ from typing import Literal, Protocol, get_args
 
 from rivetkit.client import Client, network_access
 from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.inspector_token import InspectorOptions
 from rivetkit_core.clock import Clock
 from rivetkit_core.config import ConfigError
+from rivetkit_core.edge.metrics import MetricsDoor, read_door
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
 from rivetkit_core.host.embedded.host import EmbeddedHost
@@ -32,6 +34,7 @@ from rivetkit_core.host.engine.settings import EngineSettings, RuntimeMode, read
 from rivetkit_core.host.engine.start_request import EngineTarget
 from rivetkit_core.host.port import ActorAccess
 from rivetkit_core.host.web.asgi import AsgiApp
+from rivetkit_core.metrics.process import ProcessMetrics
 
 MEMORY = ":memory:"
 """As ``data_dir``: keep nothing on disk."""
@@ -59,6 +62,9 @@ class Host(Protocol):
 
     @property
     def access(self) -> ActorAccess: ...
+
+    @property
+    def metrics(self) -> ProcessMetrics: ...
 
     async def open(self) -> None:
         """Take up work.
@@ -130,6 +136,7 @@ def embedded_hosting(
 ) -> Hosting:
     """Actors in this process."""
     path = None if str(options.data_dir) == MEMORY else Path(options.data_dir)
+    door = read_door(os.environ)
     host = EmbeddedHost(
         factories,
         store=SqliteStore(path, full_sync=options.synchronous == "full"),
@@ -137,10 +144,12 @@ def embedded_hosting(
         entropy=entropy,
         namespace=options.namespace,
         expose_errors=os.environ.get("RIVET_EXPOSE_ERRORS") == "1",
+        inspector=_inspector(door),
     )
+    host.metrics.describe(envoy_version=1, envoy_kind="unknown", pool="default")
     return Hosting(
         host=host,
-        app=lambda fallback: GatewayApp(host, token=options.token, fallback=fallback),
+        app=lambda fallback: GatewayApp(host, token=options.token, door=door, fallback=fallback),
         where=lambda url: f"on {url}, data in {options.data_dir}",
         port=EMBEDDED_PORT,
         listens=True,
@@ -158,11 +167,13 @@ def engine_hosting(
     stays: Callable[[], Awaitable[bool]] | None = None,
 ) -> Hosting:
     """Actors that an engine places on this process; ``stays`` is as for ``EngineEnvironment``."""
-    host = _engine_host(factories, settings, clock, entropy, stays)
+    door, metrics = read_door(os.environ), ProcessMetrics()
+    metrics.describe(envoy_version=settings.version, envoy_kind="serverful", pool=settings.pool)
+    host = _engine_host(factories, settings, clock, entropy, stays, metrics=metrics)
     engine = f"on the engine at {settings.endpoint}, namespace {settings.namespace}, pool {settings.pool}"
     return Hosting(
         host=host,
-        app=lambda fallback: FrontApp(host, settings, fallback=fallback),
+        app=lambda fallback: FrontApp(host, settings, door=door, fallback=fallback),
         where=lambda url: engine if url == settings.endpoint else f"{engine}; listening on {url}",
         port=settings.port,
         listens=False,
@@ -184,6 +195,8 @@ def serverless_hosting(
             "a serverless host is called by an engine and starts none: run `rivetkit engine start` beside it"
         )
     known = tuple(factories)
+    door, metrics = read_door(os.environ), ProcessMetrics()
+    metrics.describe(envoy_version=settings.version, envoy_kind="serverless", pool=settings.pool)
 
     def make(target: EngineTarget) -> EngineHost:
         place = replace(
@@ -193,12 +206,12 @@ def serverless_hosting(
             pool=target.pool,
             token=target.token,
         )
-        return _engine_host(known, place, clock, entropy)
+        return _engine_host(known, place, clock, entropy, metrics=metrics)
 
-    host = ServerlessHost(known, make=make, access=_access(settings, clock, entropy))
+    host = ServerlessHost(known, make=make, access=_access(settings, clock, entropy), metrics=metrics)
     return Hosting(
         host=host,
-        app=lambda fallback: ServerlessApp(host, settings, clock=clock, fallback=fallback),
+        app=lambda fallback: ServerlessApp(host, settings, clock=clock, door=door, fallback=fallback),
         where=lambda url: f"to engines that call {url}{BASE_PATH}",
         port=settings.port,
         listens=True,
@@ -213,6 +226,8 @@ def _engine_host(
     clock: Clock,
     entropy: Entropy,
     stays: Callable[[], Awaitable[bool]] | None = None,
+    *,
+    metrics: ProcessMetrics,
 ) -> EngineHost:
     spawns = settings.spawn == "always"
     process = managed_engine(settings, clock=clock, entropy=entropy) if spawns else None
@@ -223,6 +238,16 @@ def _engine_host(
         clock=clock,
         entropy=entropy,
         expose_errors=settings.expose_errors,
+        metrics=metrics,
+        inspector=_inspector(read_door(os.environ)),
+    )
+
+
+def _inspector(door: MetricsDoor) -> InspectorOptions:
+    return InspectorOptions(
+        enabled=os.environ.get("RIVET_INSPECTOR_DISABLE") != "1",
+        token=os.environ.get("_RIVET_TEST_INSPECTOR_TOKEN") or None,
+        metrics_token=door.token,
     )
 
 

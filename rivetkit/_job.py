@@ -5,7 +5,6 @@ Payloads are validated when they are sent and when they are read; the core keeps
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,8 +22,6 @@ from rivetkit._validation import UNSET
 if TYPE_CHECKING:
     from rivetkit._contract import Contract
     from rivetkit_core.actor.queue_message import ReceivedMessage
-
-log = logging.getLogger("rivetkit.actor")
 
 A_contra = TypeVar("A_contra", bound="Contract", contravariant=True)
 J_co = TypeVar("J_co", covariant=True)
@@ -218,7 +215,13 @@ class Job(Generic[B, R]):
         if not isinstance(raised, Exception):
             await core.release()
             return False
-        log.warning("job %d of queue %r failed", self.id, self._ref.name, exc_info=raised)
+        core.log.warning(
+            "job %d of queue %r failed",
+            self.id,
+            self._ref.name,
+            exc_info=raised,
+            extra={"queue_name": self._ref.name, "message_id": self.id},
+        )
         await core.retry()
         return True
 

@@ -41,6 +41,7 @@ from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.engine.settings import RuntimeMode
 from rivetkit_core.host.web.asgi import AsgiApp, Receive, Scope, Send
 from rivetkit_core.host.web.server import Address, ServeError, bind, serve, stay
+from rivetkit_core.metrics.exposition import Family, render
 
 log = logging.getLogger("rivetkit.registry")
 
@@ -119,6 +120,18 @@ class Registry:
         if self._hosting is None or not self._hosting.host.is_open:
             raise _not_running()
         return local_client(self._hosting.host.access)
+
+    def metrics(self) -> str:
+        """The numbers of all actors in this process, as Prometheus reads them (text format 0.0.4).
+
+        For programs that serve them themselves, behind a check of their own. Empty while the registry does
+        not run. Safe to call from any thread.
+        """
+        return render(self.metric_families()).decode()
+
+    def metric_families(self) -> list[Family]:
+        """What ``metrics`` shows, for collectors of other libraries."""
+        return [] if self._hosting is None else list(self._hosting.host.metrics.families())
 
     def asgi(self, *, mode: RuntimeMode | None = None) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         """An ASGI application to serve or mount.

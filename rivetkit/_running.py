@@ -9,6 +9,9 @@ import sys
 from collections.abc import Callable, Coroutine
 
 _SWITCH_INTERVAL = 0.0005
+_TALKATIVE = ("uvicorn", "httpx", "httpcore", "websockets")
+"""Libraries that log what they send and receive: URLs with tokens, frames with payloads."""
+
 _FORMAT = "%(levelname)s %(name)s: %(message)s"
 
 
@@ -22,8 +25,8 @@ def configure_logging(who: str = "") -> None:
         return
     level = os.environ.get("RIVET_LOG_LEVEL", "INFO").upper()
     logging.basicConfig(level=level, format=f"{who} {_FORMAT}" if who else _FORMAT)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def run_to_end(main: Coroutine[object, object, None]) -> None:

@@ -513,6 +513,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         True,
         "The server is shutting down",
     ),
+    "inspector.unauthorized": ErrorSpec(
+        "inspector",
+        "unauthorized",
+        401,
+        True,
+        "Inspector request requires a valid bearer token",
+    ),
     "kv.batch_too_large": ErrorSpec(
         "kv",
         "batch_too_large",

@@ -17,6 +17,7 @@ from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.task import ActorTask, Lifecycle, StopKind, starting
 from rivetkit_core.clock import Clock
 from rivetkit_core.errors import error
+from rivetkit_core.repeated import Repeated
 
 log = logging.getLogger("rivetkit.registry")
 
@@ -34,6 +35,7 @@ class ActorRegistry:
         self._starting: dict[str, asyncio.Task[ActorTask]] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._waiting: dict[str, int] = {}
+        self._self_calls = Repeated(clock)
         self._shut_down = False
         self._unsaved = 0
 
@@ -81,7 +83,10 @@ class ActorRegistry:
         if actor is not None:
             return actor
         if starting.get() == actor_id:
-            log.warning("actor %s calls itself from a startup hook", actor_id)
+            suppressed = self._self_calls.admit(actor_id)
+            if suppressed is not None:
+                about = {"actor_id": actor_id, "suppressed": suppressed}
+                log.warning("actor %s calls itself from a startup hook", actor_id, extra=about)
             raise error("actor.not_ready")
         self._enter_waiting(actor_id)
         bound = self._clock.timeout(_READY_TIMEOUT)
@@ -155,7 +160,9 @@ class ActorRegistry:
             await actor.stop(kind)
         except Exception:
             self._unsaved += 1
-            log.exception("actor %s stopped without saving its last changes", actor_id)
+            log.exception(
+                "actor %s stopped without saving its last changes", actor_id, extra=actor.context.log.fields
+            )
         finally:
             if self._running.get(actor_id) is actor:
                 del self._running[actor_id]

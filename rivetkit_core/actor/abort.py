@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 
+from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
 from rivetkit_core.clock import Clock
 from rivetkit_core.errors import error
-
-log = logging.getLogger("rivetkit.actor")
 
 
 class AbortSignal:
     """Whether the actor has begun to end, to be asked, awaited or subscribed to."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, log: ActorLog = NO_ACTOR) -> None:
+        self._log = log
         self._clock = clock
         self._event = asyncio.Event()
         self._callbacks: list[Callable[[], None]] = []
@@ -70,5 +69,5 @@ class Abort(AbortSignal):
         for callback in callbacks:
             try:
                 callback()
-            except Exception:
-                log.exception("a callback of the abort signal failed")
+            except Exception:  # noqa: BLE001 - the log has it, and the others must be told
+                self._log.exception("a callback of the abort signal failed")

@@ -13,9 +13,9 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 
+from rivetkit_core.actor.logs import ActorLog
 from rivetkit_core.errors import RivetError
 from rivetkit_core.host.port import ActorStorage
 from rivetkit_core.wire.persisted import LAST_ALARM_KEY, decode_last_alarm, encode_last_alarm
@@ -36,7 +36,7 @@ class Alarm:
         *,
         storage: ActorStorage,
         set_alarm: Callable[[int | None], Awaitable[None]],
-        log: logging.LoggerAdapter[logging.Logger],
+        log: ActorLog,
     ) -> None:
         self._storage = storage
         self._set_alarm = set_alarm
@@ -116,20 +116,25 @@ class Alarm:
             if not self._agreed or wanted != self._last:
                 await self._push(wanted)
             elif note:
+                self._log.debug("alarm unchanged", extra={"timestamp_ms": wanted, "outcome": "skipped"})
                 await self._note(wanted)
 
     async def _push(self, wanted: int | None) -> None:
         self._agreed = False
+        self._log.debug("alarm sent", extra={"timestamp_ms": wanted, "outcome": "sent"})
         try:
             await self._set_alarm(wanted)
         except RivetError as failure:
             self._dirty = True
-            self._log.warning("the alarm was not set, it will be tried again: %s", failure)
+            self._log.warning(
+                "the alarm was not set, it will be tried again: %s", failure, extra={"timestamp_ms": wanted}
+            )
             return
         except BaseException:
             self._dirty = True
             raise
         self._last, self._agreed = wanted, True
+        self._log.debug("alarm set", extra={"timestamp_ms": wanted, "outcome": "acknowledged"})
         if not self._closed:
             await self._note(wanted)
 
@@ -139,6 +144,8 @@ class Alarm:
         try:
             await self._storage.apply({LAST_ALARM_KEY: encode_last_alarm(wanted)})
         except RivetError as failure:
-            self._log.warning("the alarm that was set could not be noted: %s", failure)
+            self._log.warning(
+                "the alarm that was set could not be noted: %s", failure, extra={"timestamp_ms": wanted}
+            )
         else:
             self._noted = wanted

@@ -7,7 +7,6 @@ background   a task of its own, which the end of the generation waits for
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable
 from typing import TypeVar
 
@@ -15,8 +14,6 @@ from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.errors import RivetError
 
 T = TypeVar("T")
-
-log = logging.getLogger("rivetkit.actor")
 
 
 class KeepAwake:
@@ -56,7 +53,7 @@ def background(work: WorkRegistry, kind: WorkKind, awaitable: Awaitable[object])
         task = work.spawn(kind, _await(awaitable))
     except RivetError:
         close(awaitable)
-        log.warning("%s was refused: the actor has ended", kind.label)
+        work.log.warning("%s was refused: the actor has ended", kind.label, extra={"kind": kind.label})
     else:
         task.add_done_callback(lambda _: close(awaitable))  # it may be cancelled before its first step
 

@@ -10,7 +10,6 @@ Invariants
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
@@ -22,11 +21,9 @@ from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import Entropy, new_uuid
 from rivetkit_core.errors import RivetError, error
+from rivetkit_core.metrics.recorder import Recorder
 from rivetkit_core.wire.cbor import NULL
 from rivetkit_core.wire.messages import Event
-
-log = logging.getLogger("rivetkit.actor")
-
 
 _PREFLIGHT = frozenset({"on_before_connect", "create_conn_state"})
 
@@ -87,7 +84,7 @@ class Connection:
         try:
             self._sink.send_event(event)
         except Exception:  # one broken transport must not keep the others from their messages
-            log.exception("an event could not be handed over")
+            self._owner.log.exception("an event could not be handed over")
 
     async def disconnect(self, reason: str | None = None) -> None:
         """Close the connection (1000) and let ``on_disconnect`` run. Idempotent."""
@@ -118,15 +115,18 @@ class Connections(Mapping[str, Connection]):
         outbox: Outbox,
         touched: Callable[[], None],
         emptied: Callable[[], None],
+        metrics: Recorder,
     ) -> None:
         self._instance = instance
         self._config = config
         self._clock = clock
         self._entropy = entropy
         self._work = work
+        self.log = work.log
         self.outbox = outbox
         self._touched = touched
         self._emptied = emptied
+        self._metrics = metrics
         self._open: dict[str, Connection] = {}
         self._subscribers: dict[str, dict[str, Connection]] = {}
 
@@ -161,6 +161,8 @@ class Connections(Mapping[str, Connection]):
             self._touched()
         if not conn.is_open:
             raise error("actor.aborted", "The connection was closed while it was being set up")
+        self._metrics.count("connections_total")
+        self._log_change("connection added", conn)
         return conn
 
     def remove(self, conn: Connection) -> None:
@@ -197,7 +199,7 @@ class Connections(Mapping[str, Connection]):
             try:
                 conn.close(code, reason)
             except Exception:  # one broken transport must not keep the others open
-                log.exception("a connection could not be closed")
+                self.log.exception("a connection could not be closed")
 
     def _deliver(self, event: OutgoingEvent) -> None:
         for conn in tuple(self._subscribers.get(event.message.name, {}).values()):
@@ -229,6 +231,11 @@ class Connections(Mapping[str, Connection]):
         del self._open[conn.id]
         for event in tuple(conn.subscriptions):
             self.unsubscribe(conn, event)
+        self._log_change("connection removed", conn)
         if not self._open:
             self._emptied()
         return True
+
+    def _log_change(self, message: str, conn: Connection) -> None:
+        if self.log.verbose:
+            self.log.debug(message, extra={"conn_id": conn.id, "connections": len(self._open)})

@@ -92,7 +92,7 @@ class ActorContext:
         self.queue = queue
         self.schedule = schedule
         self.input: bytes | None = None
-        self.log = identity.log
+        self.log = work.log
         self._saver = saver
         self._observer = observer
         self._host = host
@@ -100,7 +100,7 @@ class ActorContext:
         self._work = work
         self._run = run
         self._sleep = sleep
-        self._abort = Abort(clock)
+        self._abort = Abort(clock, self.log)
         self.started = False
         self.destroy_requested = False
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import logging
 from collections.abc import AsyncGenerator, Sequence
 
+from rivetkit_core.actor.logs import ActorLog
 from rivetkit_core.actor.sql_params import SqlParams, bind
 from rivetkit_core.actor.sql_text import Parsed, not_allowed, parse, split
 from rivetkit_core.actor.transaction import CONTROLS as OUTER
@@ -45,9 +45,7 @@ class Database:
     ``sqlite.transaction_queue_full``, ``sqlite.not_allowed`` and ``sqlite.invalid_bind_parameter``.
     """
 
-    def __init__(
-        self, port: ActorDatabase | None, *, clock: Clock, log: logging.LoggerAdapter[logging.Logger]
-    ) -> None:
+    def __init__(self, port: ActorDatabase | None, *, clock: Clock, log: ActorLog) -> None:
         self._port = port
         self._clock = clock
         self._log = log
@@ -57,6 +55,11 @@ class Database:
         self._warned = False
         self._current: Transaction | None = None
         self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return self._waiting
 
     async def execute(self, sql: str, params: SqlParams = ()) -> SqlResult:
         """Run one statement, which commits by itself."""
@@ -99,7 +102,7 @@ class Database:
         async with self._my_turn() as port:
             if self._begun_by is not None:
                 raise error("sqlite.nested_transaction")
-            transaction = self._current = Transaction(port)
+            transaction = self._current = Transaction(port, self._log)
             inside = _open.set((*_open.get(), transaction))
             bound = self._clock.timeout(timeout)
             try:

@@ -20,6 +20,7 @@ from rivetkit_core.actor.queue_sends import accept_message
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import within
 from rivetkit_core.errors import error
+from rivetkit_core.metrics.recorder import Recorder
 from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
 
 _T = TypeVar("_T")
@@ -47,6 +48,7 @@ class Dispatch:
         began: Callable[[], None],
         touched: Callable[[], None],
         sleeping: Callable[[], bool],
+        metrics: Recorder,
     ) -> None:
         self._factory = factory
         self._context = context
@@ -58,6 +60,7 @@ class Dispatch:
         self._began = began
         self._touched = touched
         self._sleeping = sleeping
+        self._metrics = metrics
 
     async def open_connection(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
         """Run the connect hooks in the current task and admit the connection (9.2).
@@ -147,9 +150,16 @@ class Dispatch:
 
     async def _finished(self, name: str, args: bytes, conn: Connection | None, spec: ActionSpec) -> bytes:
         self._began()
+        meter = self._metrics.action(name, scheduled=conn is None)
+        began, failed = meter.began(), True
         try:
             output = await self._shown(self._budgeted(name, args, conn, spec))
+            failed = False
         finally:
+            took = meter.ended(began, failed=failed)
+            if self._context.log.verbose:
+                fields = {"operation": name, "outcome": "error" if failed else "ok"}
+                self._context.log.debug("action ended", extra={**fields, "elapsed_us": round(took * 1e6)})
             self._touched()
         await self._outbox.settled()
         return output

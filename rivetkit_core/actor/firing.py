@@ -11,13 +11,13 @@ Invariants
 from __future__ import annotations
 
 import contextvars
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol
 
 from rivetkit_core.actor.batch import Batch
+from rivetkit_core.actor.logs import ActorLog
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, Timer, time_ms
 from rivetkit_core.errors import RivetError
@@ -100,7 +100,7 @@ class Firing:
         commit: Callable[[Callable[[Batch], None]], Awaitable[None]],
         run: Callable[[str, bytes], Awaitable[object]],
         changed: Callable[[], Awaitable[None]],
-        log: logging.LoggerAdapter[logging.Logger],
+        log: ActorLog,
     ) -> None:
         self._sources = sources
         self._clock = clock

@@ -9,17 +9,21 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TypeVar
 
 from rivetkit_core.actor.context import ActorIdentity
+from rivetkit_core.actor.logs import ActorLog
 from rivetkit_core.actor.outbox import Durability
 from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.errors import RivetError, StorageError, error, find, is_public, masked, rebuild
+from rivetkit_core.metrics.recorder import Recorder
 
 T = TypeVar("T")
+
+_COMMANDS = {"connect": "connect", "dispatch_queue_send": "queue_send"}
+_SHOWN = 128  # of names that clients may have made up
 
 
 class Gate:
@@ -31,8 +35,9 @@ class Gate:
         identity: ActorIdentity,
         capacity: int,
         work: WorkRegistry,
-        log: logging.LoggerAdapter[logging.Logger],
+        log: ActorLog,
         refusal: Callable[[], str | None],
+        metrics: Recorder,
         expose_errors: bool,
     ) -> None:
         self._identity = identity
@@ -40,8 +45,14 @@ class Gate:
         self._work = work
         self._log = log
         self._refusal = refusal
+        self._metrics = metrics
         self._expose_errors = expose_errors
         self._accepted = 0
+
+    @property
+    def accepted(self) -> int:
+        """How much was accepted and has no answer yet."""
+        return self._accepted
 
     def accept(self, operation: str) -> Accepted:
         """Run what is inside as accepted work of the current task.
@@ -54,6 +65,8 @@ class Gate:
     def enter(self, operation: str) -> asyncio.Task[object]:
         """Begin accepted work; ``leave`` must follow."""
         self.admit(operation)
+        if self._log.verbose:
+            self._note("dispatch command received", operation, "enqueued")
         task = self._work.enter()
         self._accepted += 1
         return task
@@ -102,24 +115,37 @@ class Gate:
         """
         refusal = self._refusal()
         if refusal is not None:
+            self._note("dispatch command rejected", operation, "rejected_lifecycle", reason=refusal)
             raise self.stamped(error(refusal))
         if self._accepted >= self._capacity:
+            self._metrics.count("dispatch_inbox_overload_total", _COMMANDS.get(operation, "action"))
+            self._note("dispatch command rejected", operation, "overloaded")
             full = error(
                 "actor.overloaded", channel="dispatch_inbox", capacity=self._capacity, operation=operation
             )
             raise self.stamped(full)
 
+    def _note(self, message: str, operation: str, outcome: str, **more: object) -> None:
+        command = _COMMANDS.get(operation, "action")
+        fields = {"command": command, "operation": operation[:_SHOWN], "outcome": outcome, **more}
+        self._log.debug(message, extra=fields)
+
     def _explain(self, operation: str, failure: BaseException) -> RivetError:
         known = find(failure)
         if known is None or not is_public(known.group, known.code):
-            self._log.error("%s failed", operation, exc_info=failure)
+            self._log.error("%s failed", operation, exc_info=failure, extra={"operation": operation})
         elif isinstance(known, StorageError):
-            self._log.error("%s was not acknowledged: %s", operation, known)
+            self._log.error("%s was not acknowledged: %s", operation, known, extra={"operation": operation})
         return self.stamped(masked(failure, expose=self._expose_errors))
 
     def explain_start(self, failure: BaseException, stage: str) -> RivetError:
         """What whoever caused a failed start is told; the log has the rest."""
-        self._log.error("the actor failed to start, in %s", stage, exc_info=failure, extra={"stage": stage})
+        self._log.error(
+            "the actor failed to start, in %s",
+            stage,
+            exc_info=failure,
+            extra={"operation": "start", "stage": stage},
+        )
         seen = masked(failure, expose=self._expose_errors)
         if (seen.group, seen.code) == ("rivetkit", "internal_error"):
             seen = rebuild("actor", "start_failed", None, seen.metadata)

@@ -9,7 +9,6 @@ Invariants
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,6 +17,7 @@ from rivetkit_core.actor.batch import Batch
 from rivetkit_core.actor.cron import next_match, next_tick
 from rivetkit_core.actor.firing import Claim, ScheduledFire
 from rivetkit_core.actor.history import History, ended, lost_rows
+from rivetkit_core.actor.logs import ActorLog
 from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.errors import ProtocolError, RivetError, StorageError, error
 from rivetkit_core.host.port import ActorStorage
@@ -49,7 +49,7 @@ class Jobs:
         clock: Clock,
         commit: Commit,
         actions: Container[str],
-        log: logging.LoggerAdapter[logging.Logger],
+        log: ActorLog,
     ) -> None:
         self._storage = storage
         self._clock = clock

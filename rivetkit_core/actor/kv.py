@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
+from rivetkit_core.actor.logs import ActorLog
 from rivetkit_core.actor.pending import PendingRecords
 from rivetkit_core.actor.saver import Saver
 from rivetkit_core.clock import Clock
@@ -44,7 +45,7 @@ class KeyValues:
         saver: Saver,
         gated: Callable[[], bool],
         clock: Clock,
-        log: logging.LoggerAdapter[logging.Logger],
+        log: ActorLog,
     ) -> None:
         self._storage = storage
         self._saver = saver
@@ -152,9 +153,7 @@ class KeyValues:
 class _Operation:
     """Logs one call: its counts and its time, never keys or values."""
 
-    def __init__(
-        self, name: str, key_count: int, clock: Clock, log: logging.LoggerAdapter[logging.Logger]
-    ) -> None:
+    def __init__(self, name: str, key_count: int, clock: Clock, log: ActorLog) -> None:
         self._name = name
         self._key_count = key_count
         self._clock = clock

@@ -12,13 +12,10 @@ Invariants
 from __future__ import annotations
 
 import contextvars
-import logging
 from collections.abc import Callable, Coroutine, Generator
 
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.errors import RivetError, error
-
-log = logging.getLogger("rivetkit.actor")
 
 _inside: contextvars.ContextVar[object | None] = contextvars.ContextVar(
     "rivetkit_on_state_change", default=None
@@ -78,7 +75,7 @@ class StateObserver:
         try:
             await watched
         except Exception:
-            log.exception("on_state_change failed")
+            self._work.log.exception("on_state_change failed")
         if watched.mutated and not watched.changed_outside:
             self._seen = self._capture()
 

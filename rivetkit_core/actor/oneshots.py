@@ -11,13 +11,13 @@ Invariants
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from rivetkit_core.actor.batch import Batch
 from rivetkit_core.actor.firing import CLAIM_SIZE, Claim, ScheduledFire
+from rivetkit_core.actor.logs import ActorLog
 from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.entropy import Entropy, new_uuid
 from rivetkit_core.errors import ProtocolError, RivetError, error
@@ -65,7 +65,7 @@ class OneShots:
         entropy: Entropy,
         commit: Callable[[Callable[[Batch], None]], Awaitable[None]],
         patience: Callable[[str], int],
-        log: logging.LoggerAdapter[logging.Logger],
+        log: ActorLog,
     ) -> None:
         self._stored = stored
         self._storage = storage

@@ -12,13 +12,11 @@ Invariants
 from __future__ import annotations
 
 import contextvars
-import logging
 from collections import deque
 from collections.abc import Callable
 
+from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
 from rivetkit_core.actor.saver import Saver
-
-log = logging.getLogger("rivetkit.actor")
 
 _strict: contextvars.ContextVar[bool | None] = contextvars.ContextVar("rivetkit_strict", default=None)
 
@@ -26,7 +24,8 @@ _strict: contextvars.ContextVar[bool | None] = contextvars.ContextVar("rivetkit_
 class Outbox:
     """The output gate of one actor."""
 
-    def __init__(self, saver: Saver, *, strict: bool) -> None:
+    def __init__(self, saver: Saver, *, strict: bool, log: ActorLog = NO_ACTOR) -> None:
+        self._log = log
         self._saver = saver
         self._strict = strict
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
@@ -76,8 +75,8 @@ class Outbox:
             _, deliver = self._waiting.popleft()
             try:
                 deliver()
-            except Exception:  # one broken transport must not keep the others from their messages
-                log.exception("a message could not be handed over")
+            except Exception:  # noqa: BLE001 - one broken transport must not keep the others from their messages
+                self._log.exception("a message could not be handed over")
 
 
 class Durability:

@@ -8,7 +8,7 @@ Invariants
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rivetkit_core.actor.access import GatedAccess
 from rivetkit_core.actor.alarm import Alarm
@@ -18,8 +18,10 @@ from rivetkit_core.actor.database import Database
 from rivetkit_core.actor.dispatch import Dispatch
 from rivetkit_core.actor.factory import ActorFactory, ActorInstance
 from rivetkit_core.actor.gate import Gate
+from rivetkit_core.actor.inspector_token import InspectorOptions, InspectorToken
 from rivetkit_core.actor.kv import KeyValues
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle
+from rivetkit_core.actor.metered_database import MeteredDatabase
 from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.queue import ActorQueue
@@ -31,10 +33,13 @@ from rivetkit_core.actor.shutdown import Shutdown
 from rivetkit_core.actor.sleep import Sleep
 from rivetkit_core.actor.startup import Startup
 from rivetkit_core.actor.subscribing import Subscribing
-from rivetkit_core.actor.work import WorkRegistry
+from rivetkit_core.actor.work import AWAKE, BACKGROUND, TIMED, WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.host.port import ActorAccess, ActorDatabase, ActorHost, ActorStorage
+from rivetkit_core.metrics.process import ProcessMetrics
+from rivetkit_core.metrics.recorder import Recorder
+from rivetkit_core.metrics.series import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class ActorPorts:
     Args:
         database: None where the host has no databases for actors.
         expose_errors: Clients see the messages of internal errors.
+        metrics: Where the generation's numbers are added up; None if nobody asks for those of the process.
     """
 
     storage: ActorStorage
@@ -53,6 +59,8 @@ class ActorPorts:
     host: ActorHost
     database: ActorDatabase | None = None
     expose_errors: bool = False
+    metrics: ProcessMetrics | None = None
+    inspector: InspectorOptions = field(default_factory=InspectorOptions)
 
 
 class ActorParts:
@@ -75,22 +83,26 @@ class ActorParts:
         self._ports = ports
         self._lifecycle = lifecycle
         self._config = config = factory.config
+        self._log = log = identity.log
         self._clock = clock = ports.clock
         self._observer: StateObserver | None = None
-        self.work = WorkRegistry()
+        self.metrics = Recorder(clock, identity.actor_id, identity.name)
+        self.work = WorkRegistry(self.metrics, log)
         self.saver = self._make_saver()
-        self.outbox = Outbox(self.saver, strict=config.durability == "strict")
+        self.token = InspectorToken(ports.inspector, entropy=ports.entropy, saver=self.saver)
+        self.outbox = Outbox(self.saver, strict=config.durability == "strict", log=log)
         self.connections = self._make_connections()
         self.run = self._make_run()
         self.sleep = self._make_sleep()
         self.work.on_quiet = self.sleep.touch
-        self.alarm = Alarm(storage=ports.storage, set_alarm=ports.host.set_alarm, log=identity.log)
+        self.alarm = Alarm(storage=ports.storage, set_alarm=ports.host.set_alarm, log=log)
         self.gate = self._make_gate()
         self.schedule = self._make_schedule()
         self.queue = self._make_queue()
-        self.kv = KeyValues(ports.storage, saver=self.saver, gated=self._gated, clock=clock, log=identity.log)
-        self.database = Database(ports.database, clock=clock, log=identity.log)
-        self.resources = Resources(clock, timeout=config.create_vars_timeout)
+        self.kv = KeyValues(ports.storage, saver=self.saver, gated=self._gated, clock=clock, log=log)
+        self._metered = None if ports.database is None else MeteredDatabase(ports.database, self.metrics)
+        self.database = Database(self._metered, clock=clock, log=log)
+        self.resources = Resources(clock, timeout=config.create_vars_timeout, log=log)
         self.context = self._make_context()
         self.context.abort_signal.add_callback(self.queue.abort)
         self.startup = self._make_startup()
@@ -99,6 +111,7 @@ class ActorParts:
         self.subscribing = self._make_subscribing()
         self.instance: ActorInstance = factory.create(self.context)
         self._observe()
+        self.metrics.read = self._gauges
 
     def touched(self) -> None:
         """User code ran, so state may have changed; whether it did is found out when it matters."""
@@ -109,6 +122,26 @@ class ActorParts:
     def _request_save(self) -> None:
         if self.instance.has_state:
             self.saver.request()
+
+    def _gauges(self) -> dict[Key, float]:
+        """What holds now, for whoever reads the metrics (4.8, 13.1)."""
+        counts, waits = self.work.counts(), self.work.queue_waits
+        values: dict[Key, float] = {
+            ("active_connections",): len(self.connections),
+            ("queue_depth",): self.queue.depth,
+            ("shutdown_tasks_active",): sum(counts.get(kind, 0) for kind in BACKGROUND),
+            ("user_tasks_active", "queue_wait"): waits,
+            ("sqlite_worker_queue_depth",): self.database.waiting,
+            ("sqlite_workers_active",): self._metered is not None and self._metered.in_use,
+        }
+        for kind in AWAKE:
+            values["keep_awake_active", kind.label] = counts.get(kind, 0)
+        values["keep_awake_active", WorkKind.INTERNAL.label] += counts.get(WorkKind.SCHEDULED, 0)
+        for kind in TIMED:
+            values["user_tasks_active", kind.label] = counts.get(kind, 0)
+        for inbox, depth in (("lifecycle", 0), ("dispatch", self.gate.accepted), ("lifecycle_event", 0)):
+            values["inbox_depth", inbox] = values[f"{inbox}_inbox_depth",] = depth
+        return values
 
     # --- what parts ask of the whole ------------------------------------------------------------
 
@@ -123,7 +156,7 @@ class ActorParts:
         return self.instance.encode_state() if self.instance.has_state else b""
 
     def _run_failed(self, failure: Exception) -> None:
-        self._identity.log.error("run failed", exc_info=failure)
+        self._log.error("run failed", exc_info=failure)
         if self._config.run_error_policy == "crash" and not self.context.aborted:
             self._ports.host.report_crash(f"run failed: {failure}")
 
@@ -152,6 +185,7 @@ class ActorParts:
             interval=self._config.state_save_interval,
             capture=self._capture,
             busy=lambda: self.work.active > 0 or (self.run.active and not self.work.queue_waits),
+            metrics=self.metrics,
         )
 
     def _make_connections(self) -> Connections:
@@ -164,6 +198,7 @@ class ActorParts:
             outbox=self.outbox,
             touched=self.touched,
             emptied=lambda: self.sleep.touch(),
+            metrics=self.metrics,
         )
 
     def _make_run(self) -> RunHandler:
@@ -173,6 +208,7 @@ class ActorParts:
             aborted=lambda: self.context.aborted,
             failed=self._run_failed,
             ended=self._run_ended,
+            log=self._log,
         )
 
     def _make_sleep(self) -> Sleep:
@@ -195,6 +231,8 @@ class ActorParts:
             touched=self.touched,
             used=self.sleep.touch,
             alarm=self.alarm,
+            metrics=self.metrics,
+            log=self._log,
         )
 
     def _make_gate(self) -> Gate:
@@ -202,8 +240,9 @@ class ActorParts:
             identity=self._identity,
             capacity=self._config.dispatch_inbox_capacity,
             work=self.work,
-            log=self._identity.log,
+            log=self._log,
             refusal=self._refusal,
+            metrics=self.metrics,
             expose_errors=self._ports.expose_errors,
         )
 
@@ -218,7 +257,7 @@ class ActorParts:
             alarm=self.alarm,
             gate=self.gate,
             run=lambda name, args: self.dispatch.run_scheduled(name, args),
-            log=self._identity.log,
+            log=self._log,
         )
 
     def _make_context(self) -> ActorContext:
@@ -253,6 +292,8 @@ class ActorParts:
             resources=self.resources,
             capture=self._capture,
             made=self._reset_observer,
+            metrics=self.metrics,
+            token=self.token,
         )
 
     def _make_dispatch(self) -> Dispatch:
@@ -267,6 +308,7 @@ class ActorParts:
             began=self._request_save,
             touched=self.touched,
             sleeping=lambda: self._lifecycle() is Lifecycle.SLEEP_GRACE,
+            metrics=self.metrics,
         )
 
     def _make_subscribing(self) -> Subscribing:
@@ -296,4 +338,5 @@ class ActorParts:
             prevented=lambda: self.sleep.prevented,
             instance=lambda: self.instance,
             log=self.context.log,
+            metrics=self.metrics,
         )

@@ -17,12 +17,14 @@ from contextlib import AbstractContextManager
 
 from rivetkit_core.actor.alarm import Alarm
 from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
 from rivetkit_core.actor.queue_message import ReceivedMessage, SentMessage
 from rivetkit_core.actor.queue_store import Completable as Completable
 from rivetkit_core.actor.queue_store import Names, QueueStore
 from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorStorage
+from rivetkit_core.metrics.recorder import Recorder
 from rivetkit_core.wire.persisted import QueueMessage
 
 
@@ -46,16 +48,26 @@ class ActorQueue:
         touched: Callable[[], None],
         used: Callable[[], None],
         alarm: Alarm,
+        metrics: Recorder,
+        log: ActorLog = NO_ACTOR,
     ) -> None:
         self._queue_wait = queue_wait
         self._clock = clock
         self._max_size = factory.config.max_queue_size
         self._touched = touched
         self._used = used
+        self._metrics = metrics
         self._aborted_at: int | None = None
         self._delays = any(spec.opted_in for spec in factory.queues.values())
-        self._store = QueueStore(storage, clock, factory.config, factory.queues, delayed=alarm.changed)
+        self._store = QueueStore(
+            storage, clock, factory.config, factory.queues, delayed=alarm.changed, log=log
+        )
         alarm.follow(self._next_alarm)
+
+    @property
+    def depth(self) -> int:
+        """How many messages are stored, as far as this generation has looked."""
+        return self._store.known_size
 
     # --- sending --------------------------------------------------------------------------------
 
@@ -75,7 +87,9 @@ class ActorQueue:
             StorageError: It was not stored, as far as storage can tell.
         """
         self._used()
-        return await self._store.enqueue(name, body, delay=delay, key=key, wait=False)
+        sent = await self._store.enqueue(name, body, delay=delay, key=key, wait=False)
+        self._note(sent)
+        return sent
 
     async def enqueue_and_wait(
         self, name: str, body: bytes, *, key: str | None = None, timeout: float | None = None
@@ -95,6 +109,7 @@ class ActorQueue:
         """
         self._used()
         sent = await self._store.enqueue(name, body, delay=None, key=key, wait=True)
+        self._note(sent)
         if sent.reply is None:
             return None  # a duplicate of a message that was completed
         bound = self._clock.timeout(timeout)
@@ -159,7 +174,10 @@ class ActorQueue:
     ) -> list[ReceivedMessage]:
         """Up to ``count`` messages that are there already. See ``next_batch``."""
         self._touched()
-        return await self._store.take(names, max(1, count), completable)
+        found = await self._store.take(names, max(1, count), completable)
+        if found:
+            self._metrics.count("queue_messages_received_total", by=len(found))
+        return found
 
     async def wait_for_names(
         self, names: Names, *, timeout: float | None = None, completable: Completable = False
@@ -252,6 +270,10 @@ class ActorQueue:
         # wait for it any more, is left to the next generation.
         since = time_ms(self._clock) if self._aborted_at is None else self._aborted_at - 1
         return self._store.next_due(after=since)
+
+    def _note(self, sent: SentMessage) -> None:
+        if not sent.duplicate:
+            self._metrics.count("queue_messages_sent_total")
 
     # --- waiting --------------------------------------------------------------------------------
 

@@ -6,12 +6,16 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from rivetkit_core.actor.logs import ActorLog
 from rivetkit_core.errors import error
 from rivetkit_core.wire.persisted import QueueMessage
 
 
 class Completes(Protocol):
     """What a message needs of its queue."""
+
+    @property
+    def log(self) -> ActorLog: ...
 
     async def complete(self, message: ReceivedMessage, response: bytes | None) -> None: ...
 
@@ -59,6 +63,11 @@ class ReceivedMessage:
         self.completable = completable
         self.leased = leased
         self.completed = False
+
+    @property
+    def log(self) -> ActorLog:
+        """The log of the actor it was sent to."""
+        return self._queue.log
 
     @property
     def name(self) -> str:

@@ -12,11 +12,11 @@ Invariants
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
 from rivetkit_core.errors import ProtocolError, RivetError
 from rivetkit_core.host.port import ActorStorage, prefix_end
 from rivetkit_core.wire.persisted import (
@@ -30,8 +30,6 @@ from rivetkit_core.wire.persisted import (
     encode_queue_metadata,
     queue_message_key,
 )
-
-log = logging.getLogger("rivetkit.actor")
 
 _BATCH = 100
 _KEY_LENGTH = len(queue_message_key(1))
@@ -50,7 +48,8 @@ class Head:
 class QueueRecords:
     """Reads the stored queue once, then follows its own writes."""
 
-    def __init__(self, storage: ActorStorage) -> None:
+    def __init__(self, storage: ActorStorage, log: ActorLog = NO_ACTOR) -> None:
+        self._log = log
         self.heads: dict[int, Head] = {}
         self._storage = storage
         self._next_id = 1
@@ -82,7 +81,9 @@ class QueueRecords:
         """Messages by id, in the order asked for, without those that are gone or unreadable."""
         keys = {message_id: queue_message_key(message_id) for message_id in ids}
         stored = await self._storage.load(list(keys.values()))
-        decoded = {number: _decode(key, stored[key]) for number, key in keys.items() if key in stored}
+        decoded = {
+            number: _decode(key, stored[key], self._log) for number, key in keys.items() if key in stored
+        }
         return {number: message for number, message in decoded.items() if message is not None}
 
     def reserve(self) -> int:
@@ -146,10 +147,10 @@ class QueueRecords:
         last = 0
         for key, value in await self._storage.list(QUEUE_MESSAGE_PREFIX):
             if len(key) != _KEY_LENGTH:
-                log.error("queue.invalid_message_key: a record with the key %s was skipped", key.hex())
+                self._log.error("queue.invalid_message_key: a record with the key %s was skipped", key.hex())
                 continue
             last = int.from_bytes(key[len(QUEUE_MESSAGE_PREFIX) :], "big")
-            message = _decode(key, value)
+            message = _decode(key, value, self._log)
             if message is not None:
                 heads[last] = _head(message)
         stored_next = 0 if metadata is None else metadata.next_id
@@ -166,7 +167,7 @@ class QueueRecords:
         try:
             return decode_queue_metadata(stored)
         except RivetError as failure:
-            log.error("the queue's metadata is unreadable and is made anew: %s", failure)
+            self._log.error("the queue's metadata is unreadable and is made anew: %s", failure)
             return QueueMetadata(0, 0)
 
     async def _write_metadata(self) -> None:
@@ -174,7 +175,7 @@ class QueueRecords:
         await self._storage.apply({QUEUE_METADATA_KEY: metadata})
 
 
-def _decode(key: bytes, value: bytes) -> QueueMessage | None:
+def _decode(key: bytes, value: bytes, log: ActorLog) -> QueueMessage | None:
     try:
         return decode_queue_message(value)
     except ProtocolError as failure:

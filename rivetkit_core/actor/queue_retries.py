@@ -12,18 +12,16 @@ Invariants
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from itertools import islice
 
 from rivetkit_core.actor.factory import QueueSpec, RetrySpec
+from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
 from rivetkit_core.actor.queue_records import Head, QueueRecords
 from rivetkit_core.actor.queue_waiting import Waiters
 from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.errors import error
 from rivetkit_core.wire.persisted import QueueMessage
-
-log = logging.getLogger("rivetkit.actor")
 
 _PLAIN = QueueSpec()
 _MOVES = 50  # messages in one write: a new record, a deleted one and the metadata, within every host's limits
@@ -38,8 +36,14 @@ class Retries:
     """Decides which messages are ready, and what becomes of those that failed."""
 
     def __init__(
-        self, specs: Mapping[str, QueueSpec], records: QueueRecords, waiters: Waiters, clock: Clock
+        self,
+        specs: Mapping[str, QueueSpec],
+        records: QueueRecords,
+        waiters: Waiters,
+        clock: Clock,
+        log: ActorLog = NO_ACTOR,
     ) -> None:
+        self._log = log
         self._specs = specs
         self._records = records
         self._waiters = waiters
@@ -135,7 +139,13 @@ class Retries:
             await self._records.change({number: _waiting(record, failures, due)})
             return
         if spec.dead_letter is None:
-            log.error("message %d of queue %r was dropped after %d attempts", number, record.name, failures)
+            self._log.error(
+                "message %d of queue %r was dropped after %d attempts",
+                number,
+                record.name,
+                failures,
+                extra={"queue_name": record.name, "message_id": number, "attempts": failures},
+            )
             await self._records.change({}, [number])
         else:
             await self._move({number: record}, spec.dead_letter)

@@ -23,6 +23,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from rivetkit_core.actor.factory import QueueSpec
+from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
 from rivetkit_core.actor.queue_duplicates import Duplicates, Seen
 from rivetkit_core.actor.queue_message import ReceivedMessage, SentMessage
 from rivetkit_core.actor.queue_records import QueueRecords
@@ -57,14 +58,16 @@ class QueueStore:
         specs: Mapping[str, QueueSpec],
         *,
         delayed: Callable[[], Awaitable[None]],
+        log: ActorLog = NO_ACTOR,
     ) -> None:
+        self.log = log
         self.arrivals = Arrivals()
         self.waiters = Waiters()
         self._clock = clock
         self._config = config
         self._delayed = delayed
-        self._records = QueueRecords(storage)
-        self._retries = Retries(specs, self._records, self.waiters, clock)
+        self._records = QueueRecords(storage, log)
+        self._retries = Retries(specs, self._records, self.waiters, clock, log)
         self._duplicates = Duplicates(storage)
         self._lock = asyncio.Lock()
         self._recovered = False
@@ -106,6 +109,11 @@ class QueueStore:
         async with self._lock:
             await self._open()
             return list((await self._records.load(self._records.heads)).items())
+
+    @property
+    def known_size(self) -> int:
+        """``size`` as far as it is known without reading storage."""
+        return self._records.size
 
     async def size(self) -> int:
         """How many messages are stored."""

@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
+from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
 from rivetkit_core.clock import Clock, within
 from rivetkit_core.errors import callback_timed_out
-
-log = logging.getLogger("rivetkit.actor")
 
 Resource = tuple[str, Callable[[], AbstractAsyncContextManager[object]]]
 """A name for logs and errors, and what makes the context manager."""
@@ -30,7 +28,8 @@ _UNWINDING_LIMIT = 5.0
 class Resources:
     """The open resources of one generation. ``timeout`` bounds each entering and each leaving, in seconds."""
 
-    def __init__(self, clock: Clock, *, timeout: float) -> None:
+    def __init__(self, clock: Clock, *, timeout: float, log: ActorLog = NO_ACTOR) -> None:
+        self._log = log
         self._clock = clock
         self._timeout = timeout
         self._held: list[_Held] = []
@@ -43,7 +42,7 @@ class Resources:
             Exception: What a resource raised.
         """
         for name, make in resources:
-            held = _Held(name, make)
+            held = _Held(name, make, self._log)
             self._held.append(held)
             late = callback_timed_out(name, self._timeout)
             await within(self._clock, self._timeout, asyncio.shield(held.opened), lambda late=late: late)
@@ -54,7 +53,9 @@ class Resources:
             held = self._held.pop()
             held.closing.set()
             if not await self._ended([held.task], self._timeout):
-                log.error("%s took longer than %g s to close, and was cancelled", held.name, self._timeout)
+                self._log.error(
+                    "%s took longer than %g s to close, and was cancelled", held.name, self._timeout
+                )
                 held.task.cancel()
                 await self._ended([held.task], _UNWINDING_LIMIT)
 
@@ -64,7 +65,7 @@ class Resources:
         for one in reversed(held):
             one.task.cancel()
         if held and not await self._ended([one.task for one in held], _UNWINDING_LIMIT):
-            log.error("resources ignored their cancellation and were left behind")
+            self._log.error("resources ignored their cancellation and were left behind")
 
     async def _ended(self, tasks: list[asyncio.Task[None]], timeout: float) -> bool:
         with contextlib.suppress(TimeoutError):
@@ -76,8 +77,11 @@ class Resources:
 class _Held:
     """One resource and its task."""
 
-    def __init__(self, name: str, make: Callable[[], AbstractAsyncContextManager[object]]) -> None:
+    def __init__(
+        self, name: str, make: Callable[[], AbstractAsyncContextManager[object]], log: ActorLog
+    ) -> None:
         self.name = name
+        self._log = log
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closing = asyncio.Event()
         self.task = asyncio.create_task(self._live(make))
@@ -91,9 +95,9 @@ class _Held:
         except asyncio.CancelledError:
             self.opened.cancel()
             raise
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001 - whoever opens is told, or the log
             if not self.opened.done():
                 self.opened.set_exception(failure)
                 self.opened.exception()  # whoever opens may be gone
             else:
-                log.exception("%s failed", self.name)
+                self._log.exception("%s failed", self.name)

@@ -11,13 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import logging
 from collections.abc import Awaitable, Callable
 
+from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
 from rivetkit_core.clock import Clock
 from rivetkit_core.errors import RivetError, error
-
-log = logging.getLogger("rivetkit.actor")
 
 _RESTART_LIMIT = 5.0
 
@@ -38,7 +36,9 @@ class RunHandler:
         aborted: Callable[[], bool],
         failed: Callable[[Exception], None],
         ended: Callable[[], None],
+        log: ActorLog = NO_ACTOR,
     ) -> None:
+        self._log = log
         self._run = run
         self._clock = clock
         self._aborted = aborted
@@ -107,7 +107,7 @@ class RunHandler:
         except Exception as failure:  # noqa: BLE001 - reported by whoever is told
             known = failure if isinstance(failure, RivetError) else None
             if self._aborted() and known is not None and (known.group, known.code) == ("actor", "aborted"):
-                log.debug("run ended with the actor")
+                self._log.debug("run ended with the actor")
                 return
             self._failed(failure)
 

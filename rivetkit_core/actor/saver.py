@@ -15,7 +15,6 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,9 +25,8 @@ from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, Timer
 from rivetkit_core.errors import RivetError, StorageError, error
 from rivetkit_core.host.port import ActorStorage
+from rivetkit_core.metrics.recorder import Recorder
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, encode_actor
-
-log = logging.getLogger("rivetkit.actor")
 
 _FIRST_RETRY = 0.1
 
@@ -49,6 +47,7 @@ class Saver:
         interval: float,
         capture: Callable[[], bytes],
         busy: Callable[[], bool],
+        metrics: Recorder,
     ) -> None:
         self._storage = storage
         self._clock = clock
@@ -56,6 +55,7 @@ class Saver:
         self._interval = interval
         self._capture = capture
         self._busy = busy
+        self._metrics = metrics
         self._record = ActorRecord(input=None, has_initialized=False, state=b"")
         self._requested = 0
         self._completed = 0
@@ -82,6 +82,9 @@ class Saver:
     def adopt(self, record: ActorRecord) -> None:
         """Start from a record that storage already holds."""
         self._record = record
+        self._metrics.count("state_mutation_total", "internal_replace")
+        if record.input is not None and not record.has_initialized:
+            self._metrics.count("state_mutation_total", "input_set")
 
     async def write(self, record: ActorRecord) -> None:
         """Store input, state and initialization now; for startup, before anything else can save.
@@ -219,7 +222,7 @@ class Saver:
                     self._retry_later(failure)
                     return
                 except Exception as failure:
-                    log.exception("state could not be encoded; storage keeps the previous one")
+                    self._work.log.exception("state could not be encoded; storage keeps the previous one")
                     self._fail_waiters(failure)
                     return
                 self._failures = 0
@@ -256,6 +259,8 @@ class Saver:
             elif not batch.is_empty:
                 await self._storage.apply(batch.puts, tuple(batch.deletes))
             self._record = record
+            if batch.changes_events:
+                self._metrics.count("state_mutation_total", "scheduled_events_update")
             batch.stored()
 
     def _postpone(self, batch: Batch) -> None:
@@ -268,22 +273,45 @@ class Saver:
 
     async def _store(self, record: ActorRecord) -> None:
         puts, deletes = self.pending.take()
+        began = self._clock.monotonic()
         try:
             await self._storage.apply(
                 {**self._puts, **puts, ACTOR_KEY: encode_actor(record)}, (*self._deletes, *deletes)
             )
         except BaseException:
             self.pending.failed()
+            self._saved("error", began)
             raise
+        self._saved("success", began)
+        log = self._work.log
+        if log.verbose:
+            fields = {
+                "delta_count": 1 + len(puts) + len(deletes),
+                "serialized_bytes": len(record.state),
+                "save_request_revision": self._requested,
+                "elapsed_us": round((self._clock.monotonic() - began) * 1e6),
+            }
+            log.debug("state saved", extra=fields)
         self.pending.stored()
         self._puts, self._deletes = {}, {}
+        if record.has_initialized and not self._record.has_initialized:
+            self._metrics.count("state_mutation_total", "has_initialized")
         self._record = record
         self._last_save_at = self._clock.monotonic()
+
+    def _saved(self, outcome: str, began: float) -> None:
+        took = self._clock.monotonic() - began
+        self._metrics.observe("state_save_duration_seconds", outcome, seconds=took)
 
     def _retry_later(self, failure: StorageError) -> None:
         self._failures += 1
         delay = min(_FIRST_RETRY * 2 ** min(self._failures - 1, 10), max(self._interval, _FIRST_RETRY))
-        log.error("state could not be saved, trying again in %.1f s: %s", delay, failure)
+        self._work.log.error(
+            "state could not be saved, trying again in %.1f s: %s",
+            delay,
+            failure,
+            extra={"operation": "save", "attempt": self._failures},
+        )
         self._fail_waiters(failure)
         self._running = False
         self._schedule(delay, immediate=False)

@@ -11,7 +11,6 @@ Invariants
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from rivetkit_core.actor.alarm import Alarm
@@ -20,6 +19,7 @@ from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.firing import Firing, ScheduledFire, current_fire
 from rivetkit_core.actor.gate import Gate
 from rivetkit_core.actor.jobs import Jobs, require_action
+from rivetkit_core.actor.logs import ActorLog
 from rivetkit_core.actor.oneshots import OneShots, Retries
 from rivetkit_core.actor.recurring import Recurring
 from rivetkit_core.actor.saver import Saver
@@ -60,7 +60,7 @@ class Schedule:
         alarm: Alarm,
         gate: Gate,
         run: Callable[[str, bytes], Awaitable[object]],
-        log: logging.LoggerAdapter[logging.Logger],
+        log: ActorLog,
     ) -> None:
         self._storage = storage
         self._saver = saver

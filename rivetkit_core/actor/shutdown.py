@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable
 
 from rivetkit_core.actor.alarm import Alarm
@@ -22,6 +21,7 @@ from rivetkit_core.actor.budget import bounded
 from rivetkit_core.actor.connections import Connections
 from rivetkit_core.actor.factory import ActorInstance
 from rivetkit_core.actor.lifecycle import StopKind
+from rivetkit_core.actor.logs import ActorLog
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.queue import ActorQueue
 from rivetkit_core.actor.resources import Resources
@@ -30,8 +30,10 @@ from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
+from rivetkit_core.metrics.recorder import Recorder
 
 _CANCELLED_WORK_LIMIT = 5.0
+_LONG_DRAIN = 1.0
 
 
 class Shutdown:
@@ -52,7 +54,8 @@ class Shutdown:
         alarm: Alarm,
         prevented: Callable[[], bool],
         instance: Callable[[], ActorInstance],
-        log: logging.LoggerAdapter[logging.Logger],
+        log: ActorLog,
+        metrics: Recorder,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -67,15 +70,21 @@ class Shutdown:
         self._prevented = prevented
         self._instance = instance
         self._log = log
+        self._metrics = metrics
 
     async def drain(self, kind: StopKind) -> None:
         """Run the hook and let everything finish; at the deadline, cancel it. Never raises."""
+        grace = self._config.effective_sleep_grace_period()
+        self._log.debug("grace started", extra={"reason": kind.value, "grace_ms": round(grace * 1000)})
         hook = self._work.spawn(WorkKind.HOOK, self._hook(kind))
+        warning = self._clock.call_later(_LONG_DRAIN, lambda: self._warn_of_long_drain(kind))
         try:
-            async with self._clock.timeout(self._config.effective_sleep_grace_period()):
+            async with self._clock.timeout(grace):
                 await self._finish_work(kind)
         except TimeoutError:
             await self._cut_short(kind, hook)
+        finally:
+            warning.cancel()
 
     async def finalize(self, kind: StopKind) -> None:
         """Stop what is left, leave the resources and save.
@@ -88,7 +97,9 @@ class Shutdown:
         self._queue.drop_waiters()
         if not await self._join():
             await self._cancel_rest()
+        self._step("work ended", kind)
         await self._resources.close()
+        self._step("resources closed", kind)
         if kind is StopKind.DESTROY:
             self._saver.abandon()
             await self._alarm.clear()
@@ -97,9 +108,14 @@ class Shutdown:
                 await self._saver.finish()
             finally:
                 await self._alarm.finish()
+        self._step("storage settled", kind)
         lost = self._outbox.discard()
         if lost:
-            self._log.warning("%d outgoing messages were dropped: their state was not stored", lost)
+            self._log.warning(
+                "%d outgoing messages were dropped: their state was not stored",
+                lost,
+                extra={"reason": kind.value, "dropped": lost},
+            )
 
     async def end_at_once(self) -> None:
         """Cancel everything, without hooks and without saving. Safe at any time, more than once."""
@@ -127,13 +143,13 @@ class Shutdown:
         return self._work.idle and not (self._connections or self._prevented() or runs_on)
 
     async def _cut_short(self, kind: StopKind, hook: asyncio.Task[None]) -> None:
-        left = {work.label: count for work, count in self._work.counts().items()}
+        self._metrics.count("shutdown_timeout_total", kind.value)
         own_budget = self._config.on_destroy_timeout if kind is StopKind.DESTROY else None
         cancelled = self._work.cancel_all(at_deadline=True, sparing=[] if own_budget is None else [hook])
         self._log.warning(
             "shutdown grace period is over, cancelled %d tasks",
             cancelled,
-            extra={"work": left, "run": self._run.active, "connections": len(self._connections)},
+            extra=self._left(kind),
         )
         self._run.cancel()
         if own_budget is not None:
@@ -156,11 +172,12 @@ class Shutdown:
                 else:
                     await bounded(self._clock, name, timeout, hook)
         except Exception:  # noqa: BLE001 - the log has it, and nothing may keep the actor from its end
-            self._log.exception("%s failed", name)
+            self._log.exception("%s failed", name, extra={"operation": name})
 
     async def _cancel_rest(self) -> None:
         self._work.cancel_all()
         if not await self._join():
+            self._metrics.count("direct_subsystem_shutdown_warning_total", "work", "cancel")
             self._log.error("work ignored its cancellation and was left behind")
 
     async def _join(self) -> bool:
@@ -170,6 +187,21 @@ class Shutdown:
                 await self._work.wait_idle()
                 await self._run.wait()
         return self._work.idle and not self._run.active
+
+    def _step(self, step: str, kind: StopKind) -> None:
+        self._log.debug("shutdown: %s", step, extra={"operation": step, "reason": kind.value})
+
+    def _warn_of_long_drain(self, kind: StopKind) -> None:
+        self._log.warning("the actor takes long to finish its work", extra=self._left(kind))
+
+    def _left(self, kind: StopKind) -> dict[str, object]:
+        """What still runs, for the log."""
+        return {
+            "reason": kind.value,
+            "work": {work.label: count for work, count in self._work.counts().items()},
+            "run": self._run.active,
+            "connections": len(self._connections),
+        }
 
     async def _ended(self, hook: asyncio.Task[None], budget: float) -> None:
         with contextlib.suppress(TimeoutError):

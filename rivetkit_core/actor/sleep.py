@@ -9,14 +9,11 @@ Invariants
 from __future__ import annotations
 
 import enum
-import logging
 from collections.abc import Callable
 
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, Timer
 from rivetkit_core.config import ActorConfig
-
-log = logging.getLogger("rivetkit.actor")
 
 
 class SleepBlocker(enum.Enum):
@@ -131,8 +128,13 @@ class Sleep:
 
     def still_wanted(self) -> bool:
         """For the host, right before it stops the actor: False if work has come and sleep is off again."""
-        if self._explicit or self.blocker() is None:
+        blocker = self.blocker()
+        if self._explicit or blocker is None:
             return True
+        self._work.log.warning(
+            "the actor stays awake: work came before it could sleep",
+            extra={"reason": blocker.value},
+        )
         self.requested = False
         self.touch()
         return False
@@ -144,10 +146,15 @@ class Sleep:
 
     def _look(self) -> None:
         self._timer = None
-        if not self._watching or self.requested or self.blocker() is not None:
-            return  # whatever keeps it awake says so when it is gone
+        if not self._watching or self.requested:
+            return
+        blocker = self.blocker()
+        if blocker is not None:  # whatever it is says so when it is gone
+            self._work.log.debug("the idle timer elapsed", extra={"reason": blocker.value})
+            return
         left = self._touched_at + self._timeout - self._clock.monotonic()
         if left > _NO_TIME:
             self._timer = self._clock.call_later(left, self._look)
         else:
+            self._work.log.debug("the idle timer elapsed", extra={"reason": "idle"})
             self._ask()

@@ -14,13 +14,18 @@ from dataclasses import replace
 
 from rivetkit_core.actor.budget import bounded
 from rivetkit_core.actor.factory import ActorInstance
+from rivetkit_core.actor.inspector_token import INSPECTOR_TOKEN_KEY, InspectorToken
 from rivetkit_core.actor.resources import Resources
 from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.schedule import SCHEDULE_KEYS, Schedule
 from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.host.port import ActorStorage
+from rivetkit_core.metrics.recorder import Recorder
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
+
+START_KEYS = (ACTOR_KEY, INSPECTOR_TOKEN_KEY, *SCHEDULE_KEYS)
+"""What every start reads, at once."""
 
 
 class Startup:
@@ -45,6 +50,8 @@ class Startup:
         resources: Resources,
         capture: Callable[[], bytes],
         made: Callable[[], None],
+        metrics: Recorder,
+        token: InspectorToken,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -55,6 +62,8 @@ class Startup:
         self._capture = capture
         self._made = made
         self.stage = "load"
+        self._metrics = metrics
+        self._token = token
 
     async def load(self, input: bytes | None) -> ActorRecord:
         """The actor's record, or that of an actor that was never started.
@@ -62,8 +71,9 @@ class Startup:
         Raises:
             StorageError: Storage cannot be read.
         """
-        found = await self._storage.load([ACTOR_KEY, *SCHEDULE_KEYS])  # a start costs one read
+        found = await self._storage.load(START_KEYS)
         self._schedule.adopt(found)
+        self._token.adopt(found)
         stored = found.get(ACTOR_KEY)
         if stored is None:
             return ActorRecord(input=input, has_initialized=False, state=b"")
@@ -77,6 +87,7 @@ class Startup:
         """
         config, is_new = self._config, not record.has_initialized
         await self._hook("on_migrate", config.on_migrate_timeout, instance.on_migrate(is_new))
+        self._token.ensure()
         if is_new:
             await self._create(instance, record)
         else:
@@ -106,14 +117,15 @@ class Startup:
         await self._open(instance)
 
     async def _create_state(self, instance: ActorInstance, record: ActorRecord) -> None:
-        await self._hook(
-            "create_state", self._config.create_state_timeout, instance.create_state(record.input)
-        )
+        made = instance.create_state(record.input)
+        await self._hook("create_state", self._config.create_state_timeout, made)
 
     async def _open(self, instance: ActorInstance) -> None:
         self.stage = "resources"
         await self._resources.open(instance.resources)
 
-    async def _hook(self, name: str, timeout: float, work: Awaitable[None]) -> None:
+    async def _hook(self, name: str, timeout: float, hook: Awaitable[None]) -> None:
         self.stage = name
-        await bounded(self._clock, name, timeout, work)
+        began = self._clock.monotonic()
+        await bounded(self._clock, name, timeout, hook)
+        self._metrics.hook(name, self._clock.monotonic() - began)

@@ -35,6 +35,7 @@ class ActorTask:
         self.identity = identity
         self.lifecycle = Lifecycle.LOADING
         self._clock = ports.clock
+        self._totals = ports.metrics
         self._parts = parts = ActorParts(factory, identity, ports, lifecycle=lambda: self.lifecycle)
         self.context = parts.context
         self.work = parts.work
@@ -42,6 +43,8 @@ class ActorTask:
         self.connections = parts.connections
         self.sleep = parts.sleep
         self.schedule = parts.schedule
+        self.metrics = parts.metrics
+        self.inspector_token = parts.token
         self._late_until = 0.0
 
     # --- start ----------------------------------------------------------------------------------
@@ -56,10 +59,18 @@ class ActorTask:
         Raises:
             RivetError: ``actor.start_failed``, or the public error a startup hook raised.
         """
+        began = self._command("start")
         token = starting.set(self.identity.actor_id)
+        if self._totals is not None:
+            self._totals.enter(self.metrics)
         try:
-            await self._start(input, stored)
+            with self.metrics.phase("total"):
+                await self._start(input, stored)
+            if self._totals is not None:
+                self._totals.started(self.metrics)
+            self._replied("start", began, "ok")
         except BaseException as failure:
+            self._replied("start", began, "error")
             await self._end_at_once()
             if isinstance(failure, asyncio.CancelledError):
                 raise
@@ -71,13 +82,22 @@ class ActorTask:
             starting.reset(token)
 
     async def _start(self, input: bytes | None, stored: ActorRecord | None) -> None:
-        record = stored if stored is not None else await self._parts.startup.load(input)
+        phase = self.metrics.phase
+        with phase("load_persisted"):
+            record = stored if stored is not None else await self._parts.startup.load(input)
+        self.metrics.is_new = not record.has_initialized
         self._parts.saver.adopt(record)
         self.context.input = record.input
-        if record.has_initialized:
-            await self._take_up(record)
-        await self._parts.startup.run(self._parts.instance, record)
-        self.lifecycle = Lifecycle.STARTED
+        with phase("core_init"):
+            if record.has_initialized:
+                await self._take_up(record)
+        with phase("runtime_preamble"):
+            await self._parts.startup.run(self._parts.instance, record)
+        with phase("post_ready"):
+            await self._begin(record)
+
+    async def _begin(self, record: ActorRecord) -> None:
+        self._move(Lifecycle.STARTED)
         self.context.started = True
         if self._parts.instance.runs:
             self._parts.run.start()
@@ -142,18 +162,25 @@ class ActorTask:
         """
         destroying = kind is StopKind.DESTROY
         self.context.destroy_requested = self.context.destroy_requested or destroying
-        self.lifecycle = Lifecycle.DESTROY_GRACE if destroying else Lifecycle.SLEEP_GRACE
+        commanded = self._command("stop", kind.value)
+        self._move(Lifecycle.DESTROY_GRACE if destroying else Lifecycle.SLEEP_GRACE)
         self._late_until = self._clock.monotonic() + self.factory.config.effective_sleep_grace_period() / 2
         self.sleep.end()
         self.schedule.suspend()
         self.context.abort()
+        began = self._clock.monotonic()
         await self._parts.shutdown.drain(kind)
-        self.lifecycle = Lifecycle.DESTROYING if destroying else Lifecycle.SLEEP_FINALIZE
+        self.metrics.observe("shutdown_wait_seconds", kind.value, seconds=self._clock.monotonic() - began)
+        self._move(Lifecycle.DESTROYING if destroying else Lifecycle.SLEEP_FINALIZE)
+        outcome = "error"
         try:
-            await self._parts.shutdown.finalize(kind)
+            with self.metrics.task("destroy_request" if destroying else "sleep_finalize"):
+                await self._parts.shutdown.finalize(kind)
+            outcome = "ok"
         finally:
             await self._close_storage()
-            self.lifecycle = Lifecycle.TERMINATED
+            self._move(Lifecycle.TERMINATED)
+            self._replied("stop", commanded, outcome, kind.value)
 
     async def kill(self) -> None:
         """End without hooks and without saving: this generation has no right to either any more.
@@ -165,7 +192,7 @@ class ActorTask:
         self.outbox.discard()
 
     async def _end_at_once(self) -> None:
-        self.lifecycle = Lifecycle.TERMINATED
+        self._move(Lifecycle.TERMINATED)
         self.sleep.end()
         self.schedule.suspend()
         self._parts.alarm.close()
@@ -173,6 +200,24 @@ class ActorTask:
         await self._parts.shutdown.end_at_once()
         await self._close_storage()
 
+    # --- what the log says ----------------------------------------------------------------------
+
+    def _move(self, to: Lifecycle) -> None:
+        old, self.lifecycle = self.lifecycle, to
+        fields = {"old": old.value, "new": to.value}
+        self.context.log.debug("lifecycle %s -> %s", old.value, to.value, extra=fields)
+
+    def _command(self, command: str, reason: str | None = None) -> float:
+        self.context.log.debug("lifecycle command received", extra={"command": command, "reason": reason})
+        return self._clock.monotonic()
+
+    def _replied(self, command: str, began: float, outcome: str, reason: str | None = None) -> None:
+        fields = {"command": command, "reason": reason, "outcome": outcome}
+        took = round((self._clock.monotonic() - began) * 1000, 3)
+        self.context.log.debug("lifecycle command replied", extra={**fields, "elapsed_ms": took})
+
     async def _close_storage(self) -> None:
         self._parts.kv.close()
         await self._parts.database.close()
+        if self._totals is not None:
+            self._totals.leave(self.metrics)

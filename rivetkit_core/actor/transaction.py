@@ -11,16 +11,14 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine
 from typing import TypeVar
 
+from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
 from rivetkit_core.actor.sql_params import SqlParams, bind
 from rivetkit_core.actor.sql_text import Parsed, not_allowed, parse, split
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorDatabase, SqlResult, SqlStatement
-
-log = logging.getLogger("rivetkit.actor")
 
 CONTROLS = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK"})
 """What begins and ends transactions; savepoints are for the inside of one."""
@@ -36,7 +34,8 @@ class Transaction:
     ``sqlite.transaction_connection_lost``.
     """
 
-    def __init__(self, port: ActorDatabase) -> None:
+    def __init__(self, port: ActorDatabase, log: ActorLog = NO_ACTOR) -> None:
+        self._log = log
         self._port = port
         self._session = port.session
         self._ended: RivetError | None = None
@@ -103,7 +102,7 @@ class Transaction:
         try:
             await finished(self._port.execute(SqlStatement("ROLLBACK")))
         except RivetError as failure:
-            log.debug("nothing was left to roll back: %s", failure)
+            self._log.debug("nothing was left to roll back: %s", failure)
 
 
 def counted(parsed: Parsed, result: SqlResult) -> SqlResult:

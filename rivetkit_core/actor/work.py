@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import Context
 from typing import TypeVar
 
+from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
 from rivetkit_core.errors import RivetError, error
+from rivetkit_core.metrics.recorder import Recorder
 
 T = TypeVar("T")
-
-log = logging.getLogger("rivetkit.actor")
 
 
 class WorkKind(enum.Enum):
@@ -47,6 +46,13 @@ class WorkKind(enum.Enum):
         self.ends_at_deadline = ends_at_deadline
 
 
+TIMED = frozenset({WorkKind.DISCONNECT, WorkKind.WAIT_UNTIL, WorkKind.REGISTERED})
+"""Whose time is measured here; that of actions is where they are dispatched."""
+
+AWAKE = (WorkKind.KEEP_AWAKE, WorkKind.INTERNAL)
+BACKGROUND = (WorkKind.WAIT_UNTIL, WorkKind.REGISTERED)
+
+
 class WorkRegistry:
     """Owns the tasks of one generation. All methods run on the event loop's thread.
 
@@ -55,7 +61,9 @@ class WorkRegistry:
             for: the moments at which an actor may have become idle.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Recorder | None = None, log: ActorLog = NO_ACTOR) -> None:
+        self.log = log
+        self._metrics = metrics
         self.on_quiet: Callable[[], None] = _nobody
         self._tasks: dict[asyncio.Task[None], WorkKind] = {}
         self._regions: dict[asyncio.Task[object], list[WorkKind]] = {}
@@ -107,6 +115,8 @@ class WorkRegistry:
         self._saves += kind is WorkKind.SAVE
         self._blocking += kind.blocks_sleep
         task.add_done_callback(self._finished)
+        if kind in TIMED and self._metrics is not None:
+            task.add_done_callback(self._metrics.stopwatch(kind.label))
         return task
 
     async def detached(
@@ -177,11 +187,14 @@ class WorkRegistry:
         """
         self._queue_waits += 1
         self.on_quiet()
+        waited = None if self._metrics is None else self._metrics.stopwatch("queue_wait")
         try:
             yield
         finally:
             self._queue_waits -= 1
             self.on_quiet()
+            if waited is not None:
+                waited()
 
     def was_cancelled(self, task: asyncio.Task[object]) -> bool:
         """Whether ``cancel_all`` cancelled this task, rather than its own caller."""
@@ -228,7 +241,7 @@ class WorkRegistry:
         self._cancelled.discard(task)
         self._left(kind)
         if not task.cancelled() and (failure := task.exception()) is not None:
-            log.error("%s failed", kind.label, exc_info=failure)
+            self.log.error("%s failed", kind.label, exc_info=failure, extra={"kind": kind.label})
 
     def _left(self, kind: WorkKind) -> None:
         self._changed.set()

@@ -16,12 +16,14 @@ from urllib.parse import unquote_to_bytes
 from rivetkit_core._version import VERSION
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.edge.errors import http_error
+from rivetkit_core.edge.metrics import bearer
 from rivetkit_core.errors import ActorSpecifier, ProtocolError, RivetError, error, status_of
+from rivetkit_core.metrics.process import CONTENT_TYPE, actor_text
 from rivetkit_core.wire.client_protocol import Codec
 from rivetkit_core.wire.json_form import json_to_cbor
 from rivetkit_core.wire.messages import Encoding
 
-HEADERS = ("x-rivet-encoding", "x-rivet-conn-params")
+HEADERS = ("x-rivet-encoding", "x-rivet-conn-params", "authorization")
 """What ``serve_http`` reads of a request's headers."""
 
 _BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
@@ -88,7 +90,8 @@ async def serve_http(actor: ActorTask, request: HttpRequest) -> HttpResponse:
     """Answer one request; every failure becomes an answer."""
     codec = Codec(request_encoding(request.headers))
     try:
-        return await _route(actor, request, codec)
+        with actor.metrics.task("http"):
+            return await _route(actor, request, codec)
     except RivetError as failure:
         if failure.actor is None:
             failure.actor = actor.identity.specifier
@@ -127,6 +130,9 @@ async def _route(actor: ActorTask, request: HttpRequest, codec: Codec) -> HttpRe
         case ["", "queue", name] if name:
             _require_method(request, "POST")
             return await _queue_send(actor, _decode_name(name), request, codec)
+        case ["", "metrics"]:
+            _require_method(request, "GET")
+            return _metrics(actor, request)
         case ["", "health"]:
             _require_method(request, "GET")
             return HttpResponse(200, "text/plain; charset=utf-8", b"ok")
@@ -140,6 +146,12 @@ async def _route(actor: ActorTask, request: HttpRequest, codec: Codec) -> HttpRe
         case _:
             message = f"Actor route '{request.path}' was not found."
             raise error("actor.not_found", message, resource="route", id=request.path)
+
+
+def _metrics(actor: ActorTask, request: HttpRequest) -> HttpResponse:
+    if not actor.inspector_token.opens_metrics(bearer(request.headers.get("authorization"))):
+        raise error("inspector.unauthorized")
+    return HttpResponse(200, CONTENT_TYPE, actor_text(actor.metrics))
 
 
 async def _action(actor: ActorTask, name: str, request: HttpRequest, codec: Codec) -> HttpResponse:

@@ -45,7 +45,8 @@ async def serve_socket(
     channel = WebSocketChannel(socket, codec, actor.factory.config)
     writer = asyncio.create_task(channel.write())
     try:
-        await Session(actor, channel).run(params)
+        with actor.metrics.task("websocket_lifetime"):
+            await Session(actor, channel).run(params)
     finally:
         channel.close(1011, "actor.stopped")
         await _finish(writer, clock)

@@ -9,7 +9,9 @@ from typing import Protocol
 import httpx
 
 from rivetkit.client import network_access
+from rivetkit_core.actor.inspector_token import InspectorOptions
 from rivetkit_core.clock import SystemClock
+from rivetkit_core.edge.metrics import MetricsDoor
 from rivetkit_core.entropy import SystemEntropy
 from rivetkit_core.host.embedded.gateway.app import GatewayApp
 from rivetkit_core.host.embedded.host import EmbeddedHost
@@ -21,6 +23,9 @@ from rivetkit_core.host.web.server import Address, bind, serve
 from tests.contract.actors import NAMES, factories
 from tests.contract.client import RawClient
 from tests.engines import RunningEngine
+
+METRICS_TOKEN = "for the scraper"
+INSPECTOR = InspectorOptions(metrics_token=METRICS_TOKEN)
 
 _TIMEOUT = 20.0
 _LINGER = 0.05
@@ -68,7 +73,13 @@ class Embedded:
         return self._client
 
     async def start(self) -> None:
-        host = EmbeddedHost(factories(), store=self._store(), clock=SystemClock(), entropy=SystemEntropy())
+        host = EmbeddedHost(
+            factories(),
+            store=self._store(),
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+            inspector=INSPECTOR,
+        )
         await host.open()
         listener = bind(Address(port=0))
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -79,7 +90,7 @@ class Embedded:
 
         self._serving = asyncio.create_task(
             serve(
-                GatewayApp(host, token=self._token),
+                GatewayApp(host, token=self._token, door=MetricsDoor(METRICS_TOKEN)),
                 listener,
                 finish=finish,
                 handle_signals=False,
@@ -142,6 +153,7 @@ class Engine:
             clock=clock,
             entropy=entropy,
             linger=_LINGER,
+            inspector=INSPECTOR,
         )
         await self._host.open()
         await self._engine.wait_for_pool(settings.namespace)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.model.machine import KINDS, Machine, Step, Weather
 
 _EXAMPLES = int(os.environ.get("RIVETKIT_MODEL_EXAMPLES", "1000"))
-_SECONDS_PER_EXAMPLE = 0.5
+_SECONDS_PER_EXAMPLE = 0.1
 
 STEPS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 9)), min_size=10, max_size=50)
 WEATHER = st.builds(

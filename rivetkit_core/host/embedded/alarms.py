@@ -143,7 +143,13 @@ class AlarmClock:
         delay = min(_FIRST_RETRY_MS * 2 ** min(failures, 10), _LAST_RETRY_MS)
         at = time_ms(self._clock) + delay
         self._failing[actor_id] = (failures + 1, at)
-        log.error("the alarm of actor %s could not wake it, again in %d ms: %s", actor_id, delay, failure)
+        log.error(
+            "the alarm of actor %s could not wake it, again in %d ms: %s",
+            actor_id,
+            delay,
+            failure,
+            extra={"actor_id": actor_id, "delay_ms": delay},
+        )
         self.expect(at)
 
     def _cancel_timer(self) -> None:

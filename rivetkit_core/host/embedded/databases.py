@@ -164,7 +164,12 @@ class Databases:
         try:
             await self._in_thread(lambda: self._medium.delete(actor_id))
         except OSError as failure:
-            log.error("the database of actor %s could not be deleted: %s", actor_id, failure)
+            log.error(
+                "the database of actor %s could not be deleted: %s",
+                actor_id,
+                failure,
+                extra={"actor_id": actor_id},
+            )
 
     async def close(self) -> None:
         """Close every database. They may be opened again."""
@@ -199,7 +204,12 @@ class Databases:
                 if database is not None:
                     await self._in_thread(lambda: self._medium.close(actor_id, database))
         except sqlite3.Error as failure:
-            log.error("the database of actor %s was not closed well: %s", actor_id, failure)
+            log.error(
+                "the database of actor %s was not closed well: %s",
+                actor_id,
+                failure,
+                extra={"actor_id": actor_id},
+            )
         finally:
             place.users -= 1
             if not place.users and place.database is None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.inspector_token import InspectorOptions
 from rivetkit_core.actor.parts import ActorPorts
 from rivetkit_core.actor.task import ActorTask, StopKind
 from rivetkit_core.clock import Clock, time_ms
@@ -26,6 +27,7 @@ from rivetkit_core.host.embedded.alarms import AlarmClock
 from rivetkit_core.host.embedded.resident import Resident
 from rivetkit_core.host.embedded.store_port import ActorRow, HostStore
 from rivetkit_core.host.port import ActorKey, ById, ByKey, Target
+from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.registry import ActorRegistry
 from rivetkit_core.wire import actor_key
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor, encode_actor
@@ -66,6 +68,8 @@ class EmbeddedHost:
         entropy: Entropy,
         namespace: str = "default",
         expose_errors: bool = False,
+        metrics: ProcessMetrics | None = None,
+        inspector: InspectorOptions | None = None,
     ) -> None:
         self.namespace = namespace
         self.clock = clock
@@ -74,6 +78,8 @@ class EmbeddedHost:
         self.registry = ActorRegistry(factories, clock)
         self.access = LocalAccess(self)
         self._expose_errors = expose_errors
+        self.metrics = metrics or ProcessMetrics()
+        self._inspector = inspector or InspectorOptions()
         self._placed: dict[tuple[str, ActorKey], str] = {}
         self._destroying: dict[str, asyncio.Task[None]] = {}
         self._alarms = AlarmClock(
@@ -282,7 +288,7 @@ class EmbeddedHost:
             await self._discard_stillborn(row)
             if isinstance(failure, RivetError):
                 raise
-            log.error("actor %s could not be made", row.actor_id, exc_info=failure)
+            log.error("actor %s could not be made", row.actor_id, exc_info=failure, extra=_about(row))
             raise error("actor.start_failed") from failure
         if row.key is not None:
             self._placed[row.name, row.key] = row.actor_id
@@ -313,6 +319,8 @@ class EmbeddedHost:
                 host=resident,
                 database=self.store.database(row.actor_id),
                 expose_errors=self._expose_errors,
+                metrics=self.metrics,
+                inspector=self._inspector,
             ),
         )
         resident.move_in(actor)
@@ -342,7 +350,12 @@ class EmbeddedHost:
             if stored is None or not decode_actor(stored).has_initialized:
                 await self.store.mark_destroyed(row.actor_id, time_ms(self.clock))
         except RivetError as failure:  # the caller needs to hear why the start failed, not this
-            log.error("actor %s could not be looked at after its start failed: %s", row.actor_id, failure)
+            log.error(
+                "actor %s could not be looked at after its start failed: %s",
+                row.actor_id,
+                failure,
+                extra=_about(row),
+            )
 
     def _request_destroy(self, actor_id: str) -> None:
         if actor_id not in self._destroying:
@@ -359,6 +372,11 @@ class EmbeddedHost:
                 self._placed.pop((row.name, row.key), None)
         finally:
             del self._destroying[actor_id]
+
+
+def _about(row: ActorRow) -> dict[str, object]:
+    """What log records say of an actor."""
+    return {"actor_id": row.actor_id, "actor_name": row.name, "actor_key": list(row.key or ())}
 
 
 def _check_region(region: str | None) -> None:

@@ -62,7 +62,7 @@ class Resident:
         self._destroy()
 
     def report_crash(self, message: str) -> None:
-        log.error("actor %s crashed: %s", self._actor_id, message)
+        log.error("actor %s crashed: %s", self._actor_id, message, extra={"actor_id": self._actor_id})
         self._own(self._sleep(asked=False))
 
     async def set_alarm(self, at_ms: int | None) -> None:
@@ -92,6 +92,11 @@ class Resident:
         try:
             await self._store.end_generation(self._actor_id, time_ms(self._clock))
         except StorageError as failure:
-            log.error("actor %s sleeps, which could not be noted: %s", self._actor_id, failure)
+            log.error(
+                "actor %s sleeps, which could not be noted: %s",
+                self._actor_id,
+                failure,
+                extra={"actor_id": self._actor_id},
+            )
         if self._stored_alarm is not None:
             self._alarms.expect(self._stored_alarm)

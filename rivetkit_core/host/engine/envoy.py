@@ -316,7 +316,7 @@ class Envoy:
         try:
             self._owner.on_command(entry)
         except Exception:  # one actor must not end the connection that all of them live by
-            log.exception("a command for actor %s could not be obeyed", entry.checkpoint.actor_id)
+            log.exception("a command could not be obeyed", extra={"actor_id": entry.checkpoint.actor_id})
 
     def _acknowledge(self) -> None:
         self._ack_timer = None

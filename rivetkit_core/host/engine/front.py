@@ -13,11 +13,14 @@ from typing import Literal, Protocol
 from rivetkit_core._version import VERSION
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.edge.errors import error_json
+from rivetkit_core.edge.metrics import MetricsDoor
 from rivetkit_core.errors import RivetError, error, masked, status_of
 from rivetkit_core.host.engine.settings import EngineSettings
 from rivetkit_core.host.web import cors
 from rivetkit_core.host.web.asgi import AsgiApp, Head, Headers, Receive, Scope, Send, read_head, respond
 from rivetkit_core.host.web.lifespan import Opened, run_lifespan
+from rivetkit_core.host.web.metrics import MetricsApp
+from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.wire.envoy.codec import SUPPORTED_VERSIONS
 
 _BANNER = b"This is a RivetKit server. Connect to it with a RivetKit client.\n"
@@ -28,6 +31,9 @@ class Fronted(Opened, Protocol):
 
     @property
     def factories(self) -> Mapping[str, ActorFactory]: ...
+
+    @property
+    def metrics(self) -> ProcessMetrics: ...
 
     @property
     def is_in_touch(self) -> bool:
@@ -48,12 +54,14 @@ class FrontApp:
         settings: EngineSettings,
         *,
         kind: Literal["normal", "serverless"] = "normal",
+        door: MetricsDoor | None = None,
         fallback: AsgiApp | None = None,
     ) -> None:
         self._host = host
         self._settings = settings
         self._kind = kind
         self._fallback = fallback
+        self._metrics = MetricsApp(host.metrics, door or MetricsDoor())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -68,6 +76,9 @@ class FrontApp:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = read_head(scope)
+        if self._metrics.takes(head, alone=self._fallback is None):
+            await self._metrics.serve(head, send)
+            return
         ours = head.path in ("/metadata", "/health")
         if not ours and self._fallback is not None:
             await self._fallback(scope, receive, send)

@@ -18,7 +18,8 @@ from typing import Protocol
 
 from rivetkit_core._version import VERSION
 from rivetkit_core.actor.factory import ActorFactory
-from rivetkit_core.actor.schedule import SCHEDULE_KEYS
+from rivetkit_core.actor.inspector_token import InspectorOptions
+from rivetkit_core.actor.startup import START_KEYS
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
@@ -30,6 +31,7 @@ from rivetkit_core.host.engine.link import Dialer
 from rivetkit_core.host.engine.tunnel.tunnel import Tunnel
 from rivetkit_core.host.engine.watchdog import Watchdog
 from rivetkit_core.host.port import ActorAccess
+from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.wire.envoy.messages import (
     ActorEvent,
     Checkpoint,
@@ -41,7 +43,6 @@ from rivetkit_core.wire.envoy.messages import (
     StopReason,
     ToEnvoyTunnel,
 )
-from rivetkit_core.wire.persisted import ACTOR_KEY
 
 log = logging.getLogger("rivetkit.envoy")
 
@@ -89,6 +90,7 @@ class EngineHost:
     Args:
         access: How the actors reach others; the host closes it.
         connect_timeout: Seconds until the engine must have accepted this process.
+        metrics: Where its actors' numbers are added up; hosts may share it.
         linger: Seconds between the end of the last actor and that of the connection, for late requests.
     """
 
@@ -103,11 +105,15 @@ class EngineHost:
         expose_errors: bool = False,
         connect_timeout: float = 30.0,
         linger: float = 1.0,
+        metrics: ProcessMetrics | None = None,
+        inspector: InspectorOptions | None = None,
     ) -> None:
         self.clock = clock
         self.entropy = entropy
         self.access = access
         self.expose_errors = expose_errors
+        self.metrics = metrics or ProcessMetrics()
+        self.inspector = inspector or InspectorOptions()
         self.factories: Mapping[str, ActorFactory] = {factory.name: factory for factory in factories}
         self._environment = environment
         self._connect_timeout = connect_timeout
@@ -357,7 +363,7 @@ async def _quietly(task: asyncio.Task[Outcome]) -> None:
 def _describe(factory: ActorFactory) -> dict[str, object]:
     """What dashboards show of an actor name, and which records should come with its start commands."""
     config = factory.config
-    keys = [list(key) for key in (ACTOR_KEY, *SCHEDULE_KEYS)]  # what every start reads
+    keys = [list(key) for key in START_KEYS]
     shown: dict[str, object] = {"preload": {"keys": keys, "prefixes": []}}
     if config.icon is not None:
         shown["icon"] = config.icon

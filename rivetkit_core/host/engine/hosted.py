@@ -21,6 +21,7 @@ from typing import Protocol
 
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.inspector_token import InspectorOptions
 from rivetkit_core.actor.lifecycle import Lifecycle, StopKind
 from rivetkit_core.actor.parts import ActorPorts
 from rivetkit_core.actor.task import ActorTask
@@ -31,6 +32,7 @@ from rivetkit_core.host.engine.kv import KvStorage
 from rivetkit_core.host.engine.sql import RemoteDatabase
 from rivetkit_core.host.engine.storage_requests import RequestScope
 from rivetkit_core.host.port import ActorAccess
+from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.wire import actor_key
 from rivetkit_core.wire.envoy.messages import (
     ActorEvent,
@@ -77,6 +79,12 @@ class Platform(Protocol):
 
     @property
     def expose_errors(self) -> bool: ...
+
+    @property
+    def metrics(self) -> ProcessMetrics: ...
+
+    @property
+    def inspector(self) -> InspectorOptions: ...
 
     def factory(self, name: str) -> ActorFactory:
         """The factory of an actor name.
@@ -194,7 +202,7 @@ class HostedActor:
                 await self._actor.kill()
             raise
         except Exception as failure:
-            log.exception("actor %s, generation %d", self.actor_id, self.generation)
+            log.exception("actor %s, generation %d", self.actor_id, self.generation, extra=self._about)
             outcome = Outcome(_stopped(failure), unsaved=True)
         await self._platform.released(self.actor_id, self.generation)
         self._scope.close()
@@ -245,12 +253,14 @@ class HostedActor:
                     host=self,
                     database=RemoteDatabase(self._scope),
                     expose_errors=platform.expose_errors,
+                    metrics=platform.metrics,
+                    inspector=platform.inspector,
                 ),
             )
         except RivetError:
             raise
         except Exception as failure:
-            log.exception("actor %s could not be made", self.actor_id)
+            log.exception("actor %s could not be made", self.actor_id, extra=self._about)
             raise error("actor.start_failed") from failure
         await actor.start(command.input)
         return actor
@@ -268,14 +278,17 @@ class HostedActor:
         try:
             await actor.stop(kind)
         except Exception as failure:
-            log.exception("actor %s stopped without saving its last changes", self.actor_id)
+            log.exception(
+                "actor %s stopped without saving its last changes", self.actor_id, extra=self._about
+            )
             await actor.kill()
             return Outcome(_stopped(failure), unsaved=True)
         return Outcome(Stopped(StopCode.OK) if crash is None else _stopped(RuntimeError(crash)))
 
     async def _fail(self, failure: RivetError) -> Outcome:
         """Let those who wait for the actor have its start's error, instead of a start after another."""
-        log.error("actor %s (%s) could not start: %s", self.actor_id, self._start_command.name, failure)
+        name = self._start_command.name
+        log.error("actor %s (%s) could not start: %s", self.actor_id, name, failure, extra=self._about)
         seen = masked(failure, expose=self._platform.expose_errors)
         key = self._start_command.key or actor_key.serialize(())
         seen.actor = ActorSpecifier(self.actor_id, self.generation, key)
@@ -309,6 +322,12 @@ class HostedActor:
             self._intent = intent
             if self._running:
                 self._report(intent)
+
+    @property
+    def _about(self) -> dict[str, object]:
+        """What log records say of this generation."""
+        name = self._start_command.name
+        return {"actor_id": self.actor_id, "actor_name": name, "generation": self.generation}
 
     def _report(self, *events: ActorEvent) -> None:
         self._platform.report(self.actor_id, self.generation, *events)

@@ -21,6 +21,7 @@ from rivetkit_core.errors import error
 from rivetkit_core.host.engine.host import EngineHost
 from rivetkit_core.host.engine.start_request import EngineTarget
 from rivetkit_core.host.port import ActorAccess
+from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.wire.envoy.messages import CommandEntry
 
 log = logging.getLogger("rivetkit.serverless")
@@ -34,6 +35,7 @@ class ServerlessHost:
     Args:
         make: Makes the host for one target, not opened.
         access: How code outside of actors reaches them; closed with this host.
+        metrics: Where the hosts that ``make`` makes count.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class ServerlessHost:
         *,
         make: Callable[[EngineTarget], EngineHost],
         access: ActorAccess,
+        metrics: ProcessMetrics | None = None,
     ) -> None:
         self.factories: Mapping[str, ActorFactory] = {factory.name: factory for factory in factories}
         self.access = access
+        self.metrics = metrics or ProcessMetrics()
         self._make = make
         self._hosts: dict[EngineTarget, asyncio.Task[EngineHost]] = {}
         self._unsaved = 0

@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Coroutine
 from typing import TypeVar
 
 from rivetkit_core.clock import Clock
+from rivetkit_core.edge.metrics import MetricsDoor
 from rivetkit_core.errors import RivetError
 from rivetkit_core.host.engine.front import FrontApp, refuse
 from rivetkit_core.host.engine.host import EngineHost
@@ -52,6 +53,7 @@ class ServerlessApp:
         settings: EngineSettings,
         *,
         clock: Clock,
+        door: MetricsDoor | None = None,
         fallback: AsgiApp | None = None,
         max_start_body: int = MAX_START_BODY,
     ) -> None:
@@ -59,8 +61,8 @@ class ServerlessApp:
         self._settings = settings
         self._clock = clock
         self._max_start_body = max_start_body
-        self._front = FrontApp(host, settings, kind="serverless", fallback=fallback)
-        self._front_alone = FrontApp(host, settings, kind="serverless")
+        self._front = FrontApp(host, settings, kind="serverless", door=door, fallback=fallback)
+        self._front_alone = FrontApp(host, settings, kind="serverless", door=door)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -38,6 +38,7 @@ from rivetkit_core.wire.envoy.codec import EnvoyCodec
 from rivetkit_core.wire.envoy.messages import ToEnvoy, ToRivet, ToRivetTunnel
 
 log = logging.getLogger("rivetkit.envoy")
+_FRAMES = logging.Logger("rivetkit.envoy", logging.WARNING)  # otherwise it writes the token and every frame
 
 _DIAL_TIMEOUT = 10.0
 _CLOSE_TIMEOUT = 2.0
@@ -99,7 +100,10 @@ class WebSocketDialer:
         if self._address.token is not None:
             subprotocols.append(f"rivet_token.{self._address.token}")
         protocol = ClientProtocol(
-            uri, subprotocols=[Subprotocol(name) for name in subprotocols], max_size=None
+            uri,
+            subprotocols=[Subprotocol(name) for name in subprotocols],
+            max_size=None,
+            logger=_FRAMES,
         )
         link = WebSocketLink(protocol, EnvoyCodec(self._version), self._clock)
         await asyncio.get_running_loop().create_connection(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from rivetkit_core.actor.database import Database
+from rivetkit_core.actor.logs import NO_ACTOR
 from rivetkit_core.clock import SystemClock
 from rivetkit_core.entropy import SystemEntropy
 from rivetkit_core.errors import RivetError
@@ -101,8 +101,7 @@ class Bench:
         return self.owner.scopes[actor_id][-1]
 
     def database(self, scope: RequestScope) -> Database:
-        log = logging.LoggerAdapter(logging.getLogger("rivetkit.actor"), {})
-        return Database(RemoteDatabase(scope), clock=SystemClock(), log=log)
+        return Database(RemoteDatabase(scope), clock=SystemClock(), log=NO_ACTOR)
 
     def cut_at(self, kind: type[object], nth: int, where: Cut) -> None:
         """Cut the connection once, at the nth message of a kind from now on."""

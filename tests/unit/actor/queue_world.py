@@ -14,6 +14,7 @@ from rivetkit_core.actor.queue import ActorQueue
 from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.errors import RivetError
+from rivetkit_core.metrics.recorder import Recorder
 from rivetkit_core.testing import FakeClock, MemoryStorage, settle
 from rivetkit_core.wire.persisted import (
     QUEUE_MESSAGE_PREFIX,
@@ -58,6 +59,7 @@ class QueueWorld:
             touched=self._touched,
             used=self._used,
             alarm=Alarm(storage=self.storage, set_alarm=self.alarm.set, log=IDENTITY.log),
+            metrics=Recorder(self.clock, "a", "queues"),
         )
 
     @property

@@ -19,6 +19,7 @@ from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import SeededEntropy
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorKey, ActorStorage, Link, Target
+from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.testing import FakeClock, MemoryStore
 from rivetkit_core.wire import cbor
 from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
@@ -253,6 +254,7 @@ class World:
         self.generation = 0
         self.host = RecordingHost()
         self.alarm = self.host.alarm
+        self.metrics = ProcessMetrics()
         self.storage: ActorStorage = self.store.storage(self.ACTOR_ID)
         self.instance: Scripted
 
@@ -281,6 +283,7 @@ class World:
                 clock=self.clock,
                 entropy=SeededEntropy(self.generation),
                 host=self.host,
+                metrics=self.metrics,
             ),
         )
         _alive.append(task)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rivetkit_core.actor.database import QUEUE_LIMIT, Database
+from rivetkit_core.actor.logs import ActorLog
 from rivetkit_core.errors import RivetError, UserError
 from rivetkit_core.host.embedded.database_file import DatabaseFile, open_image
 from rivetkit_core.host.port import SqlResult, SqlStatement
@@ -64,7 +65,7 @@ class FakeDatabase:
 
 def made() -> tuple[Database, FakeDatabase, FakeClock]:
     fake, clock = FakeDatabase(), FakeClock()
-    log = logging.LoggerAdapter(logging.getLogger("rivetkit.test"))
+    log = ActorLog(logging.getLogger("rivetkit.test"), {})
     return Database(fake, clock=clock, log=log), fake, clock
 
 
@@ -80,7 +81,7 @@ async def counted(database: Database) -> int:
 
 
 async def test_a_host_without_databases_says_so() -> None:
-    log = logging.LoggerAdapter(logging.getLogger("rivetkit.test"))
+    log = ActorLog(logging.getLogger("rivetkit.test"), {})
     database = Database(None, clock=FakeClock(), log=log)
     with pytest.raises(RivetError, match=r"sqlite\.not_configured"):
         await database.execute("SELECT 1")

@@ -13,6 +13,7 @@ from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.task import StopKind
 from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.errors import StorageError
+from rivetkit_core.metrics.recorder import Recorder
 from rivetkit_core.testing import FakeClock, MemoryStore, settle
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, ScheduleEvent, decode_actor
 from tests.unit.actor.scripted import Script, Scripted, World, call, failure_of
@@ -39,6 +40,7 @@ class Bench:
             interval=INTERVAL,
             capture=self._capture,
             busy=lambda: self.busy,
+            metrics=Recorder(self.clock, "a", "saved"),
         )
 
     async def stored(self) -> bytes | None:

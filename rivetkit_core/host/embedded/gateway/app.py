@@ -12,6 +12,7 @@ import logging
 from rivetkit_core._version import VERSION
 from rivetkit_core.edge.errors import error_json
 from rivetkit_core.edge.http import HttpRequest, actor_headers, serve_http
+from rivetkit_core.edge.metrics import MetricsDoor
 from rivetkit_core.entropy import new_uuid
 from rivetkit_core.errors import RivetError, masked, status_of
 from rivetkit_core.host.embedded.gateway.auth import TokenGuard, header_tokens
@@ -38,6 +39,7 @@ from rivetkit_core.host.web.asgi import (
     respond,
 )
 from rivetkit_core.host.web.lifespan import run_lifespan
+from rivetkit_core.host.web.metrics import MetricsApp
 from rivetkit_core.wire.gateway_url import DirectTarget, QueryTarget
 
 log = logging.getLogger("rivetkit.gateway")
@@ -48,14 +50,21 @@ _BANNER = b"This is a RivetKit server. Connect to it with a RivetKit client.\n"
 class GatewayApp:
     """One host as an ASGI application. Its lifespan opens and closes the host.
 
-    ``fallback`` gets every request that is not ours, pages for instance.
+    ``fallback`` gets every request that is not ours, pages for instance; ``/metrics`` is ours if ``door``
+    can be opened.
     """
 
     def __init__(
-        self, host: EmbeddedHost, *, token: str | None = None, fallback: AsgiApp | None = None
+        self,
+        host: EmbeddedHost,
+        *,
+        token: str | None = None,
+        door: MetricsDoor | None = None,
+        fallback: AsgiApp | None = None,
     ) -> None:
         self._host = host
         self._fallback = fallback
+        self._metrics = MetricsApp(host.metrics, door or MetricsDoor())
         self._guard = TokenGuard(token)
         self._manager = Manager(host)
         self._sockets = SocketGateway(host, self._guard)
@@ -71,7 +80,9 @@ class GatewayApp:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = read_head(scope)
-        if self._fallback is not None and not is_ours(head):
+        if scope["type"] == "http" and self._metrics.takes(head, alone=self._fallback is None):
+            await self._metrics.serve(head, send)
+        elif self._fallback is not None and not is_ours(head):
             await self._fallback(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._sockets.serve(head, receive, send)
