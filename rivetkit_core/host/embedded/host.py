@@ -26,16 +26,13 @@ from rivetkit_core.host.embedded.access import LocalAccess
 from rivetkit_core.host.embedded.alarms import AlarmClock
 from rivetkit_core.host.embedded.resident import Resident
 from rivetkit_core.host.embedded.store_port import ActorRow, HostStore
+from rivetkit_core.host.embedded.targets import check_key, check_region, missing
 from rivetkit_core.host.port import ActorKey, ById, ByKey, Target
 from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.registry import ActorRegistry
-from rivetkit_core.wire import actor_key
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor, encode_actor
 
 log = logging.getLogger("rivetkit.host")
-
-REGION = "default"
-"""The only region there is."""
 
 _PLACEMENT_ATTEMPTS = 16
 
@@ -130,9 +127,8 @@ class EmbeddedHost:
             RivetError: ``actor.not_found``, the failure of its start, or ``guard.service_unavailable``.
         """
         lasting = lasting or self.is_closing
-        actor_id = (
-            target.actor_id if isinstance(target, ById) else self._placed.get((target.name, target.key))
-        )
+        by_key = isinstance(target, ByKey)
+        actor_id = self._placed.get((target.name, target.key)) if by_key else target.actor_id
         if actor_id is not None and actor_id not in self._destroying:
             actor = self.registry.running(actor_id, lasting=lasting)
             if actor is not None:
@@ -162,7 +158,7 @@ class EmbeddedHost:
         """
         self.require_open()
         if isinstance(target, ByKey):
-            _check_region(target.region)
+            check_region(target.region)
         for _ in range(_PLACEMENT_ATTEMPTS):
             row = await self._find(target)
             if row is None and isinstance(target, ByKey) and target.create:
@@ -171,7 +167,7 @@ class EmbeddedHost:
                     continue  # somebody else was faster: look again
                 return made
             if row is None:
-                raise error("actor.not_found", _missing(target))
+                raise error("actor.not_found", missing(target))
             destruction = self._destroying.get(row.actor_id)
             if destruction is None:
                 return Placement(row)
@@ -188,7 +184,7 @@ class EmbeddedHost:
                 what a startup hook raised.
         """
         self.require_open()
-        _check_region(region)
+        check_region(region)
         placement = await self._insert(name, key, input)
         try:
             await self._run(placement)
@@ -239,8 +235,8 @@ class EmbeddedHost:
 
     async def _find(self, target: Target) -> ActorRow | None:
         if isinstance(target, ById):
-            row = await self.store.find_by_id(target.actor_id)
-            return row if row is not None and row.destroy_ts is None else None
+            found = await self.store.find_by_id(target.actor_id)
+            return found if found is not None and found.destroy_ts is None else None
         return await self.store.find_by_key(self.namespace, target.name, target.key)
 
     async def _try_create(self, target: ByKey) -> Placement | None:
@@ -333,7 +329,6 @@ class EmbeddedHost:
         return actor
 
     def _forget_place(self, row: ActorRow) -> None:
-        """Nothing is kept in memory of an actor that sleeps."""
         if row.key is not None and not self.registry.is_here(row.actor_id):
             self._placed.pop((row.name, row.key), None)
 
@@ -368,8 +363,7 @@ class EmbeddedHost:
                 return
             await self.registry.stop(actor_id, StopKind.DESTROY)
             await self.store.mark_destroyed(actor_id, time_ms(self.clock))
-            if row.key is not None:
-                self._placed.pop((row.name, row.key), None)
+            self._forget_place(row)
         finally:
             del self._destroying[actor_id]
 
@@ -377,28 +371,3 @@ class EmbeddedHost:
 def _about(row: ActorRow) -> dict[str, object]:
     """What log records say of an actor."""
     return {"actor_id": row.actor_id, "actor_name": row.name, "actor_key": list(row.key or ())}
-
-
-def _check_region(region: str | None) -> None:
-    if region not in (None, "", REGION):
-        raise error("datacenter.not_found")
-
-
-def check_key(key: ActorKey) -> None:
-    """Refuse keys that cannot be stored.
-
-    Raises:
-        RivetError: ``actor.key_too_large``, or ``api.bad_request`` for text that is not Unicode.
-    """
-    try:
-        size = len(actor_key.serialize(key).encode())
-    except UnicodeEncodeError:
-        raise error("api.bad_request", reason="the key holds a lone surrogate") from None
-    if size > actor_key.MAX_SERIALIZED:
-        raise error("actor.key_too_large", size=size, limit=actor_key.MAX_SERIALIZED)
-
-
-def _missing(target: Target) -> str:
-    if isinstance(target, ById):
-        return f"There is no actor with the id {target.actor_id!r}"
-    return f"There is no actor {target.name!r} with the key {list(target.key)}; get_or_create makes one"
