@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
@@ -109,12 +110,17 @@ async def test_an_idle_actor_is_put_to_sleep_and_noted_as_asleep() -> None:
 
 
 async def test_nothing_of_a_sleeping_actor_stays_in_memory() -> None:
-    world = World()
+    made: list[weakref.ref[Scripted]] = []
+
+    async def note(instance: Scripted) -> None:
+        made.append(weakref.ref(instance))
+
+    world = World(hooks={"on_wake": note})
     async with world.open():
         await world.call("a", "ping")
         await world.clock.advance(30)
         gc.collect()
-        assert not [one for one in gc.get_objects() if isinstance(one, Scripted)]
+        assert [instance() for instance in made] == [None]
         assert not world.host._placed  # pyright: ignore[reportPrivateUsage]  # grows with every actor ever called
         assert await world.call("a", "ping") == "pong"
 
