@@ -19,7 +19,7 @@ CATALOGUE: dict[str, ErrorSpec] = {
     "actor.aborted": ErrorSpec(
         "actor",
         "aborted",
-        500,
+        400,
         True,
         "The actor was stopped before the operation finished",
     ),
@@ -925,6 +925,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         500,
         False,
         "The transaction took longer than {timeout} s and was rolled back",
+    ),
+    "sqlite.transaction_open": ErrorSpec(
+        "sqlite",
+        "transaction_open",
+        500,
+        False,
+        "A transaction of this code is open, and this would have to wait for its end",
     ),
     "sqlite.transaction_queue_full": ErrorSpec(
         "sqlite",

@@ -153,7 +153,8 @@ class Dispatch:
         meter = self._metrics.action(name, scheduled=conn is None)
         began, failed = meter.began(), True
         try:
-            output = await self._shown(self._budgeted(name, args, conn, spec))
+            with self._outbox.whole():
+                output = await self._shown(self._budgeted(name, args, conn, spec))
             failed = False
         finally:
             took = meter.ended(began, failed=failed)

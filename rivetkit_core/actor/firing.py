@@ -3,7 +3,7 @@
 Invariants
     What is dispatched was claimed durably before, so a crash runs it once less, never once more (unless its
     author asked for retries).
-    What was claimed is dispatched, whatever else fails.
+    What was claimed is dispatched, whatever else fails. Like every action it ends with the grace period.
     There is one timer and one drain; an older timer that fires does nothing.
     Nothing is claimed before ``begin`` and after ``suspend``.
 """

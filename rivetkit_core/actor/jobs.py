@@ -217,9 +217,9 @@ class Jobs:
                     self._store(batch, after)
 
         await self._commit(shorten)
-        await self.discard(lost)
+        await self.discard(lost, self._commit)
 
-    async def discard(self, keys: Sequence[bytes]) -> None:
+    async def discard(self, keys: Sequence[bytes], commit: Commit) -> None:
         """Delete rows that nobody counts any more."""
 
         def delete(batch: Batch) -> None:
@@ -227,7 +227,7 @@ class Jobs:
                 batch.delete(key)
 
         if keys:
-            await self._commit(delete)
+            await commit(delete)
 
     def _store(self, batch: Batch, job: Job) -> None:
         batch.put(job_key(job.slot), encode_job(job))

@@ -25,6 +25,7 @@ from rivetkit_core.actor.metered_database import MeteredDatabase
 from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.queue import ActorQueue
+from rivetkit_core.actor.queue_store import Strict
 from rivetkit_core.actor.resources import Resources
 from rivetkit_core.actor.run import RunHandler
 from rivetkit_core.actor.saver import Saver
@@ -32,11 +33,13 @@ from rivetkit_core.actor.schedule import Schedule
 from rivetkit_core.actor.shutdown import Shutdown
 from rivetkit_core.actor.sleep import Sleep
 from rivetkit_core.actor.startup import Startup
+from rivetkit_core.actor.strict_records import StrictRecords
 from rivetkit_core.actor.subscribing import Subscribing
+from rivetkit_core.actor.waiting import WaitingSql
 from rivetkit_core.actor.work import AWAKE, BACKGROUND, TIMED, WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.host.port import ActorAccess, ActorDatabase, ActorHost, ActorStorage
+from rivetkit_core.host.port import ActorAccess, ActorDatabase, ActorHost, ActorStorage, WriteLimit
 from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.metrics.recorder import Recorder
 from rivetkit_core.metrics.series import Key
@@ -50,6 +53,7 @@ class ActorPorts:
         database: None where the host has no databases for actors.
         expose_errors: Clients see the messages of internal errors.
         metrics: Where the generation's numbers are added up; None if nobody asks for those of the process.
+        write_limit: What one write of ``storage`` takes.
     """
 
     storage: ActorStorage
@@ -61,6 +65,7 @@ class ActorPorts:
     expose_errors: bool = False
     metrics: ProcessMetrics | None = None
     inspector: InspectorOptions = field(default_factory=InspectorOptions)
+    write_limit: WriteLimit | None = None
 
 
 class ActorParts:
@@ -88,6 +93,8 @@ class ActorParts:
         self._observer: StateObserver | None = None
         self.metrics = Recorder(clock, identity.actor_id, identity.name)
         self.work = WorkRegistry(self.metrics, log)
+        self._metered = None if ports.database is None else MeteredDatabase(ports.database, self.metrics)
+        self.sql = WaitingSql(self._metered)
         self.saver = self._make_saver()
         self.token = InspectorToken(ports.inspector, entropy=ports.entropy, saver=self.saver)
         self.outbox = Outbox(self.saver, strict=config.durability == "strict", log=log)
@@ -95,13 +102,13 @@ class ActorParts:
         self.run = self._make_run()
         self.sleep = self._make_sleep()
         self.work.on_quiet = self.sleep.touch
+        self.records = StrictRecords(ports.storage, saver=self.saver, gated=self._gated)
         self.alarm = Alarm(storage=ports.storage, set_alarm=ports.host.set_alarm, log=log)
         self.gate = self._make_gate()
         self.schedule = self._make_schedule()
         self.queue = self._make_queue()
-        self.kv = KeyValues(ports.storage, saver=self.saver, gated=self._gated, clock=clock, log=log)
-        self._metered = None if ports.database is None else MeteredDatabase(ports.database, self.metrics)
-        self.database = Database(self._metered, clock=clock, log=log)
+        self.kv = KeyValues(self.records, clock=clock, log=log)
+        self.database = self._make_database()
         self.resources = Resources(clock, timeout=config.create_vars_timeout, log=log)
         self.context = self._make_context()
         self.context.abort_signal.add_callback(self.queue.abort)
@@ -155,6 +162,11 @@ class ActorParts:
     def _capture(self) -> bytes:
         return self.instance.encode_state() if self.instance.has_state else b""
 
+    def _sql_lost(self) -> None:
+        self._log.error("SQLite undid what was not saved yet: the actor goes back to its storage")
+        self.saver.lose()
+        self._ports.host.report_crash("the database undid what was not saved yet")
+
     def _run_failed(self, failure: Exception) -> None:
         self._log.error("run failed", exc_info=failure)
         if self._config.run_error_policy == "crash" and not self.context.aborted:
@@ -186,7 +198,17 @@ class ActorParts:
             capture=self._capture,
             busy=lambda: self.work.active > 0 or (self.run.active and not self.work.queue_waits),
             metrics=self.metrics,
+            sql=self.sql,
+            limit=self._ports.write_limit,
         )
+
+    def _make_database(self) -> Database:
+        database = Database(
+            self._metered, clock=self._clock, log=self._log, saver=self.saver, gated=self._gated
+        )
+        self.saver.would_wait_for_itself = database.would_wait_for_itself
+        self.sql.lost = self._sql_lost
+        return database
 
     def _make_connections(self) -> Connections:
         return Connections(
@@ -224,7 +246,7 @@ class ActorParts:
 
     def _make_queue(self) -> ActorQueue:
         return ActorQueue(
-            self._ports.storage,
+            self.records,
             self._clock,
             self._factory,
             queue_wait=self.work.queue_wait,
@@ -233,6 +255,7 @@ class ActorParts:
             alarm=self.alarm,
             metrics=self.metrics,
             log=self._log,
+            strict=Strict(lambda: self.outbox.durability(False), self.records.then, self.records.settled),
         )
 
     def _make_gate(self) -> Gate:
@@ -256,6 +279,7 @@ class ActorParts:
             factory=self._factory,
             alarm=self.alarm,
             gate=self.gate,
+            gated=self._gated,
             run=lambda name, args: self.dispatch.run_scheduled(name, args),
             log=self._log,
         )

@@ -97,6 +97,7 @@ class Shutdown:
         self._queue.drop_waiters()
         if not await self._join():
             await self._cancel_rest()
+        await self._saver.sql.end()
         self._step("work ended", kind)
         await self._resources.close()
         self._step("resources closed", kind)

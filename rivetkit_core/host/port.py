@@ -37,6 +37,14 @@ def prefix_end(prefix: bytes) -> bytes:
     return kept[:-1] + bytes([kept[-1] + 1])
 
 
+@dataclass(frozen=True, slots=True)
+class WriteLimit:
+    """How many records, and bytes of them, ``ActorStorage.apply`` takes for sure, beside a state record."""
+
+    keys: int = 127
+    size: int = 768 * 1024
+
+
 class ActorStorage(Protocol):
     """Port: the records of one actor, by binary key. Reads see every completed write."""
 
@@ -97,6 +105,32 @@ MAX_SQL_RESULT = 32 * 1024 * 1024
 """Bytes of text and blobs one statement may return."""
 
 
+class JointCommit(Protocol):
+    """Port: statements that wait, and are committed together with records. For one generation.
+
+    Cancelling any of it leaves the outcome unknown: it has to be run to its end.
+    """
+
+    async def begin(self) -> bool:
+        """Open a transaction that ``commit`` ends; False, and none is open, if its commit could be refused.
+
+        That is so where the schema has constraints that are checked at the commit only.
+        """
+        ...
+
+    async def commit(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
+        """Commit what is open and write records, as ``ActorStorage.apply`` does: both or neither.
+
+        What was open survives a failure of the power if the records do.
+
+        Raises:
+            StorageError: Either nothing happened, and the transaction is open still, or both will have
+                happened when the actor starts next. Calling again, with newer records, is right in any case.
+            RivetError: ``sqlite.*``: nothing happened.
+        """
+        ...
+
+
 class ActorDatabase(Protocol):
     """Port: the private SQLite database of one generation, as one connection with foreign keys on.
 
@@ -114,12 +148,17 @@ class ActorDatabase(Protocol):
         """Changes when the connection was replaced: what was open on the one before was rolled back."""
         ...
 
+    @property
+    def joint(self) -> JointCommit | None:
+        """How a transaction is committed together with records; None where both are apart."""
+        ...
+
     async def execute(self, statement: SqlStatement) -> SqlResult:
         """Run one statement; it commits by itself unless a transaction is open."""
         ...
 
     async def execute_batch(self, statements: Sequence[SqlStatement]) -> Sequence[SqlResult]:
-        """Run statements in one transaction: all of them, or none and an error."""
+        """Run statements in one transaction, or as a part of what is open: all or none and an error."""
         ...
 
     async def script(self, sql: str) -> None:

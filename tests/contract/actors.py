@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from rivetkit import Actor, Conn, Event, Retries, UserError, action, actor, create_state
+from rivetkit import Actor, Conn, Event, Queue, Retries, UserError, action, actor, create_state
 from rivetkit._compiler import compile_actor
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.errors import error
@@ -344,6 +344,39 @@ class Wakeful(SleepyActions):
     """Sleeps when it is told to."""
 
 
+@actor(name="riser")
+class Riser(SleepyActions):
+    """Sleeps until something that it planned is due."""
+
+    letters = Queue[str](delay=0.0)
+
+    async def run(self) -> None:
+        async for letter in self.letters:
+            current.probe.rang.put_nowait(f"{letter.body} in {self.ctx.generation}")
+
+    @action
+    async def ring(self, text: str) -> None:
+        current.probe.rang.put_nowait(f"{text} in {self.ctx.generation}")
+
+    @action
+    async def plan_and_nap(self, delay: float, text: str) -> None:
+        await self.ctx.schedule.after(delay, Riser.ring, text)
+        await self.ctx.sleep()
+
+    @action(durability="strict")
+    async def plan_strictly_and_nap(self, delay: float, text: str) -> None:
+        await self.plan_and_nap(delay, text)
+
+    @action
+    async def send_and_nap(self, delay: float, text: str) -> None:
+        await self.letters.send(text, delay=delay)
+        await self.ctx.sleep()
+
+    @action(durability="strict")
+    async def send_strictly_and_nap(self, delay: float, text: str) -> None:
+        await self.send_and_nap(delay, text)
+
+
 CLASSES: Sequence[type[Actor]] = (
     Counter,
     Throttled,
@@ -354,6 +387,7 @@ CLASSES: Sequence[type[Actor]] = (
     Picky,
     Sleepy,
     Wakeful,
+    Riser,
     Worker,
     Planner,
     Hall,

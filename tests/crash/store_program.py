@@ -1,19 +1,18 @@
 """Writes to every store of two actors until it is killed: ``main`` takes a data directory and a first number.
 
-The first line it prints is what it found, every further one an effect (``effects``). Effects in the actors'
-own code are printed there, in the moment they happen. With the number 0 it causes nothing new, and ends when
-nothing is left to do.
+The first line it prints is what the one actor had stored, one of the next what the other found, every further
+one an effect (``effects``). Effects in the actors' own code are printed there, in the moment they happen. With
+the number 0 it causes nothing new, and ends when nothing is left to do.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import os
-import sqlite3
 import sys
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
@@ -28,13 +27,14 @@ from rivetkit_core.wire.persisted import (
     decode_actor,
     decode_queue_message,
 )
-from tests.crash.effects import Found
+from tests.crash.effects import Found, Kept
 
 _KV_PREFIX = b"\x04"
 _IN_FLIGHT = 20
 _POLL = 0.02
 
-NoTable = sqlite3.OperationalError
+MANY = 100_000
+FAR = datetime(2100, 1, 1, tzinfo=UTC)
 
 room = asyncio.Semaphore(_IN_FLIGHT)
 """Keeps senders from running far ahead of the receivers."""
@@ -45,24 +45,38 @@ def tell(kind: str, number: int, *more: int) -> None:
     os.write(sys.stdout.fileno(), (" ".join([kind, *map(str, (number, *more))]) + "\n").encode())
 
 
-@actor(durability="strict")
+@actor(durability="strict", max_queue_size=MANY, max_schedules=MANY)
 class Keeper(Actor):
-    """Counts in state, keys and rows at once."""
+    """Counts in all of its stores at once."""
 
     state: int = 0
+    numbers = Queue[int]()
 
     async def on_migrate(self, is_new: bool) -> None:
         await self.ctx.db.migrate(["CREATE TABLE halves (number INTEGER, half INTEGER)"])
 
     @action
+    async def found(self) -> Kept:
+        keys = await self.ctx.kv.list()
+        rows = await self.ctx.db.fetch_all("SELECT number, count(*) FROM halves GROUP BY number ORDER BY 1")
+        return Kept(
+            state=self.state,
+            keys=[int(key) for key, _ in keys],
+            rows=[(row[0], row[1]) for row in rows],
+            messages=[job.body for job in await self.numbers.try_next_batch(MANY, completable=True)],
+            planned=len(self.ctx.schedule.list()),
+        )
+
+    @action
     async def count(self) -> int:
         number = self.state + 1
-        await self.ctx.db.execute("DELETE FROM halves WHERE number >= ?", [number])
+        await self.numbers.send(number)
         async with self.ctx.db.transaction() as tx:
             for half in (0, 1):
                 await tx.execute("INSERT INTO halves VALUES (?, ?)", [number, half])
         self.state = number
         await self.ctx.kv.put(f"{number:08}", "x" * 100)
+        await self.ctx.schedule.at(FAR, Keeper.count)
         return number
 
 
@@ -132,32 +146,20 @@ class Doer(Actor):
 
 
 async def look(data_dir: Path) -> Found:
-    """What is stored, while no actor can change it."""
+    """What the doer has stored, while it cannot change it."""
     store = SqliteStore(data_dir)
     await store.open()
     try:
-        keeper, keys, _ = await _records(store, "keeper")
         doer, puts, messages = await _records(store, "doer")
     finally:
         await store.close()
     rings = [event for event in doer.scheduled_events if event.action == "ring" and event.args]
     return Found(
-        state=int(str(cbor.decode(keeper.state))) if keeper.state else 0,
-        keys=sorted(keys),
-        rows=_rows(data_dir),
         puts=puts,
         jobs=[_number(message.body) for message in messages if message.name == "jobs"],
         notes=[_number(message.body) for message in messages if message.name == "notes"],
         plans=[_number(event.args) for event in rings if event.args],
     )
-
-
-def _rows(data_dir: Path) -> list[tuple[int, int]]:
-    found: list[tuple[int, int]] = []
-    for path in data_dir.glob("databases/**/*.db"):
-        with contextlib.closing(sqlite3.connect(path)) as connection, contextlib.suppress(NoTable):
-            found += connection.execute("SELECT number, count(*) FROM halves GROUP BY number ORDER BY 1")
-    return found
 
 
 async def _records(store: SqliteStore, name: str) -> tuple[ActorRecord, list[int], list[QueueMessage]]:
@@ -183,7 +185,6 @@ async def cause(keeper: ActorHandle[Keeper], doer: ActorHandle[Doer], first: int
     async def count() -> None:
         while True:
             number = await keeper.call(Keeper.count)
-            tell("rows", number)
             tell("kept", number)
 
     async def send(numbers: itertools.count[int]) -> None:
@@ -229,6 +230,8 @@ async def run(data_dir: Path, first: int) -> None:
     async with registry.lifespan():
         keeper = registry.client.get_or_create(Keeper, "a")
         doer = registry.client.get_or_create(Doer, "a")
+        kept = await keeper.call(Keeper.found)
+        os.write(sys.stdout.fileno(), b"found " + kept.model_dump_json().encode() + b"\n")
         if first:
             await doer.call(Doer.begin)
             await cause(keeper, doer, first)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.effects import Found, Judge
+from tests.crash.effects import Found, Judge, Kept
 from tests.crash.promises import Broken
 
-NOTHING = Found(state=0, keys=[], rows=[], puts=[], jobs=[], notes=[], plans=[])
+NOTHING = Found(puts=[], jobs=[], notes=[], plans=[])
 
 
 def heard(*lines: str) -> Judge:
@@ -38,10 +38,6 @@ def test_a_message_that_was_not_completed_may_come_again() -> None:
 @pytest.mark.parametrize(
     ("lines", "found", "why"),
     [
-        pytest.param(["kept 1"], {}, "answered call was lost", id="state"),
-        pytest.param([], {"state": 1}, "different moments", id="keys-apart"),
-        pytest.param([], {"rows": [(1, 1)]}, "half of a transaction", id="torn-rows"),
-        pytest.param(["rows 1"], {}, r"row \[1\] is missing", id="row"),
         pytest.param(["put 1"], {}, r"key \[1\] is missing", id="key"),
         pytest.param(["sent 1"], {}, r"message \[1\] is missing", id="message"),
         pytest.param(["sent 1", "done 1"], {"jobs": [1]}, "delivered for good", id="completed-stored"),
@@ -56,6 +52,25 @@ def test_what_a_restart_must_not_find_is_noticed(
 ) -> None:
     with pytest.raises(Broken, match=why):
         heard(*lines).compare(NOTHING.model_copy(update=found), killed_at_ms=1000)
+
+
+WHOLE = Kept(state=1, keys=[1], rows=[(1, 2)], messages=[1], planned=1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        pytest.param({"state": 0}, "answered call was lost", id="state"),
+        pytest.param({"keys": []}, "keys and state", id="keys"),
+        pytest.param({"rows": [(1, 1)]}, "rows and state", id="half-a-transaction"),
+        pytest.param({"messages": [1, 2]}, "messages and state", id="messages"),
+        pytest.param({"planned": 0}, "schedules and state", id="schedules"),
+    ],
+)
+def test_strict_stores_that_disagree_are_noticed(changed: dict[str, object], why: str) -> None:
+    judge = heard("kept 1", f"found {WHOLE.model_dump_json()}")
+    with pytest.raises(Broken, match=why):
+        judge.hear(f"found {WHOLE.model_copy(update=changed).model_dump_json()}")
 
 
 def test_what_was_under_way_at_the_kill_may_be_gone() -> None:

@@ -25,7 +25,7 @@ from rivetkit_core.errors import ActorNotFound, RivetError, error
 from rivetkit_core.host.embedded.access import LocalAccess
 from rivetkit_core.host.embedded.alarms import AlarmClock
 from rivetkit_core.host.embedded.resident import Resident
-from rivetkit_core.host.embedded.store_port import ActorRow, HostStore
+from rivetkit_core.host.embedded.store_port import WRITE_LIMIT, ActorRow, HostStore
 from rivetkit_core.host.embedded.targets import check_key, check_region, missing
 from rivetkit_core.host.port import ActorKey, ById, ByKey, Target
 from rivetkit_core.metrics.process import ProcessMetrics
@@ -317,6 +317,7 @@ class EmbeddedHost:
                 expose_errors=self._expose_errors,
                 metrics=self.metrics,
                 inspector=self._inspector,
+                write_limit=WRITE_LIMIT,
             ),
         )
         resident.move_in(actor)

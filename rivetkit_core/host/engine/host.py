@@ -43,11 +43,13 @@ from rivetkit_core.wire.envoy.messages import (
     StopReason,
     ToEnvoyTunnel,
 )
+from rivetkit_core.wire.persisted import QUEUE_MESSAGE_PREFIX, QUEUE_METADATA_KEY
 
 log = logging.getLogger("rivetkit.envoy")
 
 _DRAIN_MARGIN = 5.0
 _PING_STALE_AFTER = 20.0
+_PRELOADED_BYTES = 64 * 1024
 
 
 class Environment(Protocol):
@@ -363,8 +365,13 @@ async def _quietly(task: asyncio.Task[Outcome]) -> None:
 def _describe(factory: ActorFactory) -> dict[str, object]:
     """What dashboards show of an actor name, and which records should come with its start commands."""
     config = factory.config
-    keys = [list(key) for key in START_KEYS]
-    shown: dict[str, object] = {"preload": {"keys": keys, "prefixes": []}}
+    keys, prefixes = list[bytes](START_KEYS), list[bytes]()  # what every start reads
+    if factory.queues:
+        keys.append(QUEUE_METADATA_KEY)
+        prefixes.append(QUEUE_MESSAGE_PREFIX)
+    # A prefix that does not fit is left out as a whole, so what is there is complete.
+    wanted = [{"prefix": list(prefix), "maxBytes": _PRELOADED_BYTES, "partial": False} for prefix in prefixes]
+    shown: dict[str, object] = {"preload": {"keys": [list(key) for key in keys], "prefixes": wanted}}
     if config.icon is not None:
         shown["icon"] = config.icon
     if config.display_name is not None:

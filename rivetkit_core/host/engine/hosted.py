@@ -126,6 +126,7 @@ class HostedActor:
         self._start_command = start
         self._scope = scope
         self._platform = platform
+        scope.on_fenced = self.lose
         self._storage = KvStorage(scope, start.preloaded_kv)
         self._stop: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
         self._wanted = asyncio.Event()

@@ -23,6 +23,9 @@ _ALREADY = "within a transaction"
 class RemoteDatabase:
     """``ActorDatabase`` of one generation; also raises ``storage.lost`` when this generation has ended."""
 
+    joint = None
+    """The engine keeps records and databases in services of their own."""
+
     def __init__(self, scope: RequestScope) -> None:
         self._scope = scope
 

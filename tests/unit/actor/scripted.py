@@ -18,6 +18,7 @@ from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import SeededEntropy
 from rivetkit_core.errors import RivetError, error
+from rivetkit_core.host.embedded.databases import Databases
 from rivetkit_core.host.port import ActorKey, ActorStorage, Link, Target
 from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.testing import FakeClock, MemoryStore
@@ -242,12 +243,17 @@ async def end_all() -> None:
 
 
 class World:
-    """One actor id with its storage, across any number of generations."""
+    """One actor id with its storage, across any number of generations.
+
+    Args:
+        databases: Where its SQLite database is, if it has one.
+    """
 
     ACTOR_ID = "actor1"
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, *, databases: Databases | None = None) -> None:
         self.script = script
+        self._databases = databases
         self.clock = FakeClock()
         self.store = MemoryStore()
         self.log: list[str] = []
@@ -284,6 +290,7 @@ class World:
                 entropy=SeededEntropy(self.generation),
                 host=self.host,
                 metrics=self.metrics,
+                database=self._databases and self._databases.database(self.ACTOR_ID, self.storage),
             ),
         )
         _alive.append(task)
