@@ -23,10 +23,21 @@ from rivetkit._members import FoundAction, FoundInitial
 from rivetkit._references import EventRef
 from rivetkit._resource import Resource
 from rivetkit._state_versions import Ladder
-from rivetkit._validation import UNSET, Adapter, decode, encode, load, plain_metadata, to_plain, validate
+from rivetkit._validation import (
+    UNSET,
+    Adapter,
+    decode,
+    dump,
+    encode,
+    load,
+    plain_metadata,
+    to_plain,
+    validate,
+)
 from rivetkit._verdict import verdict
 from rivetkit_core.actor.factory import AdmittedMessage
 from rivetkit_core.errors import RivetError, ValidationError, error
+from rivetkit_core.wire.cbor import NULL
 
 if TYPE_CHECKING:
     from rivetkit_core.actor.connections import Connection
@@ -187,6 +198,18 @@ class CompiledInstance:
         typed = _typed(conn)
         with _user_code(typed):
             typed.state = await self._actor.create_conn_state(typed.params)
+
+    def encode_conn_state(self, conn: Connection) -> bytes:
+        state = _typed(conn).__rivet_state__
+        return NULL if state is None else dump(state, self._blueprint.conn_state, "connection state")
+
+    def restore_conn(self, conn: Connection, state: bytes) -> None:
+        blueprint = self._blueprint
+        params = load(conn.params, blueprint.conn_params, "connection params")
+        typed = Conn[Any, Any](conn, params, blueprint.conn_state)
+        if state != NULL:
+            typed.__rivet_state__ = load(state, blueprint.conn_state, "connection state")
+        conn.attachment = typed
 
     async def on_connect(self, conn: Connection) -> None:
         typed = _typed(conn)

@@ -79,6 +79,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         True,
         "The key must not be the empty string; the empty key is written /",
     ),
+    "actor.hibernation_persist_failed": ErrorSpec(
+        "actor",
+        "hibernation_persist_failed",
+        500,
+        True,
+        "The connection could not be stored, so it cannot outlive the actor's sleep",
+    ),
     "actor.invalid_operation": ErrorSpec(
         "actor",
         "invalid_operation",
@@ -309,6 +316,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         500,
         False,
         "Connection {conn_id} is gone",
+    ),
+    "connection.restore_not_found": ErrorSpec(
+        "connection",
+        "restore_not_found",
+        500,
+        True,
+        "The actor does not know this connection any more",
     ),
     "core.internal_error": ErrorSpec(
         "core",

@@ -15,6 +15,7 @@ from rivetkit_core.actor.context import ActorContext
 from rivetkit_core.actor.factory import ActionSpec, ActorFactory, ActorInstance
 from rivetkit_core.actor.firing import current_fire
 from rivetkit_core.actor.gate import Gate
+from rivetkit_core.actor.hibernation import SocketKeeper
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.queue_sends import accept_message
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
@@ -62,8 +63,12 @@ class Dispatch:
         self._sleeping = sleeping
         self._metrics = metrics
 
-    async def open_connection(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
+    async def open_connection(
+        self, params: bytes | None, sink: ConnectionSink | None, keeper: SocketKeeper | None = None
+    ) -> Connection:
         """Run the connect hooks in the current task and admit the connection (9.2).
+
+        ``keeper``: keeps its websocket while the actor sleeps.
 
         Raises:
             RivetError: As a client may see it: refused, timed out, or the actor takes no connections.
@@ -71,7 +76,7 @@ class Dispatch:
         if sink is not None:
             self._refuse_socket()
         with self._gate.accept("connect"):
-            return await self._open(params, sink)
+            return await self._open(params, sink, keeper)
 
     async def run_action(self, name: str, args: bytes, conn: Connection) -> bytes:
         """Run an action in the current task and return its output when it may be seen (4.7).
@@ -127,8 +132,10 @@ class Dispatch:
         """Run an action without a connection, as work that was admitted when it was planned."""
         return await self._act(name, args, None)
 
-    async def _open(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
-        conn = await self._shown(self._connections.open(params, sink))
+    async def _open(
+        self, params: bytes | None, sink: ConnectionSink | None, keeper: SocketKeeper | None = None
+    ) -> Connection:
+        conn = await self._shown(self._connections.open(params, sink, keeper))
         if self._instance().connection_hooks:  # otherwise nothing ran that anybody could see
             try:
                 await self._outbox.settled()

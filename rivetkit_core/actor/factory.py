@@ -98,6 +98,18 @@ class ActorInstance(Protocol):
 
     async def create_conn_state(self, conn: Connection) -> None: ...
 
+    def encode_conn_state(self, conn: Connection) -> bytes:
+        """A connection's own state as CBOR; equal states give equal bytes."""
+        ...
+
+    def restore_conn(self, conn: Connection, state: bytes) -> None:
+        """Take up a connection that outlived a generation, with its stored state; there are no connect hooks.
+
+        Raises:
+            ValidationError: Parameters or state no longer fit.
+        """
+        ...
+
     async def on_connect(self, conn: Connection) -> None: ...
 
     async def on_disconnect(self, conn: Connection) -> None: ...

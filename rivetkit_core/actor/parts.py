@@ -18,6 +18,7 @@ from rivetkit_core.actor.database import Database
 from rivetkit_core.actor.dispatch import Dispatch
 from rivetkit_core.actor.factory import ActorFactory, ActorInstance
 from rivetkit_core.actor.gate import Gate
+from rivetkit_core.actor.hibernation import ConnectionRecords
 from rivetkit_core.actor.inspector_token import InspectorOptions, InspectorToken
 from rivetkit_core.actor.kv import KeyValues
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle
@@ -27,6 +28,7 @@ from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.queue import ActorQueue
 from rivetkit_core.actor.queue_store import Strict
 from rivetkit_core.actor.resources import Resources
+from rivetkit_core.actor.restoring import RestoredConnections
 from rivetkit_core.actor.run import RunHandler
 from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.schedule import Schedule
@@ -96,9 +98,11 @@ class ActorParts:
         self._metered = None if ports.database is None else MeteredDatabase(ports.database, self.metrics)
         self.sql = WaitingSql(self._metered)
         self.saver = self._make_saver()
+        self.saver.snapshot.connections = self.conn_records = self._make_records()
         self.token = InspectorToken(ports.inspector, entropy=ports.entropy, saver=self.saver)
         self.outbox = Outbox(self.saver, strict=config.durability == "strict", log=log)
         self.connections = self._make_connections()
+        self.restored = RestoredConnections(self.connections, backlog=config.connection_backlog)
         self.run = self._make_run()
         self.sleep = self._make_sleep()
         self.work.on_quiet = self.sleep.touch
@@ -159,6 +163,10 @@ class ActorParts:
         """Whether effects wait for the state's next save; during the start there may be none yet."""
         return self._lifecycle() is not Lifecycle.LOADING and self.outbox.gated
 
+    def _busy(self) -> bool:
+        """Whether user code runs that may change what a save has just taken down."""
+        return self.work.active > 0 or (self.run.active and not self.work.queue_waits)
+
     def _capture(self) -> bytes:
         return self.instance.encode_state() if self.instance.has_state else b""
 
@@ -196,7 +204,7 @@ class ActorParts:
             work=self.work,
             interval=self._config.state_save_interval,
             capture=self._capture,
-            busy=lambda: self.work.active > 0 or (self.run.active and not self.work.queue_waits),
+            busy=self._busy,
             metrics=self.metrics,
             sql=self.sql,
             limit=self._ports.write_limit,
@@ -210,6 +218,15 @@ class ActorParts:
         self.sql.lost = self._sql_lost
         return database
 
+    def _make_records(self) -> ConnectionRecords:
+        return ConnectionRecords(
+            request=lambda immediate: self.saver.request(immediate=immediate),
+            busy=self._busy,
+            encode=lambda conn: self.instance.encode_conn_state(conn),
+            broken=lambda conn: conn.close(1011, "actor.hibernation_persist_failed"),
+            log=self._log,
+        )
+
     def _make_connections(self) -> Connections:
         return Connections(
             instance=lambda: self.instance,
@@ -220,6 +237,7 @@ class ActorParts:
             outbox=self.outbox,
             touched=self.touched,
             emptied=lambda: self.sleep.touch(),
+            records=self.conn_records,
             metrics=self.metrics,
         )
 
@@ -239,7 +257,7 @@ class ActorParts:
             config=self._config,
             work=self.work,
             ready=lambda: self._lifecycle() is Lifecycle.STARTED,
-            connections=lambda: len(self.connections),
+            connections=lambda: self.connections.keeping_awake,
             running=lambda: self.run.active,
             request=self._ports.host.request_sleep,
         )
@@ -313,6 +331,7 @@ class ActorParts:
             storage=self._ports.storage,
             saver=self.saver,
             schedule=self.schedule,
+            connections=self.restored,
             resources=self.resources,
             capture=self._capture,
             made=self._reset_observer,

@@ -22,7 +22,7 @@ class PendingRecords:
     """
 
     def __init__(self, limit: WriteLimit | None = None) -> None:
-        self._limit = WriteLimit() if limit is None else limit
+        self.limit = WriteLimit() if limit is None else limit
         self._entries: Entries = {}
         self._taken: Entries = {}
         self._size = 0  # at least what the entries take: a key that is written again counts twice
@@ -46,10 +46,10 @@ class PendingRecords:
     def takes(self, changes: Mapping[bytes, bytes | None]) -> bool:
         """Whether these changes fit in beside what waits already."""
         count, size = len(self._taken) + len(self._entries) + len(changes), self._size + _size(changes)
-        if count <= self._limit.keys and size <= self._limit.size:
+        if count <= self.limit.keys and size <= self.limit.size:
             return True
         entries: Entries = {**self._taken, **self._entries, **changes}
-        return len(entries) <= self._limit.keys and _size(entries) <= self._limit.size
+        return len(entries) <= self.limit.keys and _size(entries) <= self.limit.size
 
     def add(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Let changes wait, in place of earlier ones to the same keys."""
@@ -87,4 +87,9 @@ class PendingRecords:
 
 
 def _size(entries: Mapping[bytes, bytes | None]) -> int:
-    return sum(len(key) + key.count(0) + 2 + len(value or b"") for key, value in entries.items())
+    return sum(size_of(key, value) for key, value in entries.items())
+
+
+def size_of(key: bytes, value: bytes | None) -> int:
+    """What a record takes of a write; None is deleted."""
+    return len(key) + key.count(0) + 2 + len(value or b"")

@@ -1,7 +1,7 @@
 """Writes one actor's snapshot: when, and only if its bytes changed (actor-runtime 2.5).
 
-What strict code did waits for a save: records in ``pending``, one-shots from ``join``, statements in
-``sql``. One write stores it, together with the state.
+What strict code did waits for a save: records in ``pending``, one-shots from ``join``, statements in ``sql``.
+The snapshot writes it together with the state.
 
 Invariants
     Writes of one actor are serial, and each carries what the ones before it stored: saves the one-shots,
@@ -22,9 +22,9 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import replace
 
 from rivetkit_core.actor.batch import Batch
-from rivetkit_core.actor.pending import PendingRecords
 from rivetkit_core.actor.revisions import Revisions
 from rivetkit_core.actor.save_report import SaveReport
+from rivetkit_core.actor.snapshot import Snapshot
 from rivetkit_core.actor.waiting import WaitingSql
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, Timer
@@ -64,8 +64,6 @@ class Saver:
         self._capture = capture
         self._busy = busy
         self._report = SaveReport(metrics, work.log)
-        self._record = ActorRecord(input=None, has_initialized=False, state=b"")
-        self._events = self._record.scheduled_events
         self._revisions = Revisions()
         self._immediate = False
         self._due: float | None = None
@@ -78,27 +76,25 @@ class Saver:
         self._last_save_at: float | None = None
         self._held = 0
         self._overdue = False
-        self._lost = False
         self.sql = WaitingSql(None) if sql is None else sql
-        self.pending = PendingRecords(limit)
+        self.snapshot = Snapshot(storage, clock=clock, sql=self.sql, limit=limit, report=self._report)
+        self.pending = self.snapshot.pending
         self.would_wait_for_itself: Callable[[], bool] = lambda: False
         self.on_complete: Callable[[int], None] | None = None
 
     @property
     def saved(self) -> ActorRecord:
         """The record as storage has it."""
-        return self._record
+        return self.snapshot.record
 
     @property
     def events(self) -> tuple[ScheduleEvent, ...]:
         """The one-shots as the actor's code knows them: some may wait for a save."""
-        return self._events
+        return self.snapshot.events
 
     def adopt(self, record: ActorRecord) -> None:
         """Start from a record that storage already holds."""
-        self._record = record
-        self._events = record.scheduled_events
-        self._report.adopted(record)
+        self.snapshot.adopt(record)
 
     async def write(self, record: ActorRecord) -> None:
         """Store input, state and initialization now; for startup, before anything else can save.
@@ -107,7 +103,7 @@ class Saver:
             StorageError: Nothing was written.
         """
         async with self._writing:
-            await self._store(replace(record, scheduled_events=self._events))
+            await self._store(replace(record, scheduled_events=self.events))
 
     async def commit(self, prepare: Callable[[Batch], None]) -> None:
         """Store what ``prepare`` puts into a batch, all or nothing and now. Nothing is stored if it raises.
@@ -143,12 +139,12 @@ class Saver:
         """
         while True:
             async with self._writing:
-                batch = Batch(self._events)
+                batch = Batch(self.events)
                 prepare(batch)
                 changes: dict[bytes, bytes | None] = {**batch.puts, **batch.deletes}
                 if not self.pending or self.pending.takes(changes):
                     self.pending.add(changes)
-                    self._events = batch.events
+                    self.snapshot.events = batch.events
                     batch.stored()
                     break
             await self.request_and_wait()
@@ -180,7 +176,7 @@ class Saver:
 
     def lose(self) -> None:
         """Never store anything again: memory is ahead of what can be stored."""
-        self._lost = True
+        self.snapshot.lose()
         self.abandon()
 
     def request(self, *, immediate: bool = False, max_wait: float | None = None) -> int:
@@ -318,20 +314,22 @@ class Saver:
     async def _save(self) -> None:
         # From here to the write nothing is awaited: what it stores is of one moment.
         state = self._capture()
+        records = self.snapshot.connections
+        connections = records is not None and records.capture()
         self._last_save_at = self._clock.monotonic()  # the interval bounds encodings as well as writes
-        if state != self._record.state or self._waits():
-            await self._store(replace(self._record, state=state, scheduled_events=self._events))
+        if state != self.saved.state or connections or self.snapshot.waits:
+            await self._store(replace(self.saved, state=state, scheduled_events=self.events))
 
     async def _commit(self, prepare: Callable[[Batch], None]) -> None:
         async with self._alone():
             if self._ended:
                 raise error("actor.stopping")
-            first = not self._record.has_initialized
-            if not first and self._waits():
+            first = not self.saved.has_initialized
+            if not first and self.snapshot.waits:
                 await self._save()
-            batch = Batch(self._events)
+            batch = Batch(self.events)
             prepare(batch)
-            record = replace(self._record, scheduled_events=batch.events)
+            record = replace(self.saved, scheduled_events=batch.events)
             if first:
                 self.pending.add({**batch.puts, **batch.deletes})
             elif batch.changes_events:
@@ -340,36 +338,15 @@ class Saver:
                 )
             elif not batch.is_empty:
                 await self._storage.apply(batch.puts, tuple(batch.deletes))
-            self._record = record
-            self._events = record.scheduled_events
+            self.snapshot.record = record
+            self.snapshot.events = record.scheduled_events
             if batch.changes_events:
                 self._report.planned()
             batch.stored()
 
-    def _waits(self) -> bool:
-        moved = self._events is not self._record.scheduled_events
-        return moved or bool(self.pending) or self.sql.has_effects
-
     async def _store(self, record: ActorRecord) -> None:
-        if self._lost:
-            raise error("storage.unavailable")
-        puts, deletes = self.pending.take()
-        if record != self._record:
-            puts[ACTOR_KEY] = encode_actor(record)
-        apply = self.sql.commit if self.sql.has_effects else self._storage.apply
-        began = self._clock.monotonic()
-        try:
-            await apply(puts, deletes)
-        except BaseException:
-            self.pending.failed()
-            self._report.failed(self._clock.monotonic() - began)
-            raise
-        if record.has_initialized and not self._record.has_initialized:
-            self._report.initialized()
-        self._record = record
-        self.pending.stored()
-        self._last_save_at = now = self._clock.monotonic()
-        self._report.written(record, len(puts) + len(deletes), self._revisions.requested, now - began)
+        await self.snapshot.store(record, self._revisions.requested)
+        self._last_save_at = self._clock.monotonic()
 
     def _retry_later(self, failure: StorageError) -> None:
         self._failures += 1

@@ -121,6 +121,15 @@ class Sleep:
             return SleepBlocker.ACTIVE_CONNECTIONS
         return None
 
+    @property
+    def committed(self) -> bool:
+        """Whether the actor will go to sleep, whatever comes now."""
+        return self.requested and self._explicit
+
+    def commit(self) -> None:
+        """For a host that keeps to what it was asked for: nothing takes the request back."""
+        self.requested = self._explicit = True
+
     def request(self) -> None:
         """Ask for sleep because the actor's own code wants it, busy or not. Idempotent."""
         self._explicit = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from rivetkit_core.actor.hibernation import SocketKeeper
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.edge.connect import Session
@@ -24,32 +25,58 @@ _CLOSE_TIMEOUT = 5.0
 
 
 async def serve_socket(
-    actor: ActorTask, path: str, options: ConnectOptions, socket: Socket, clock: Clock
-) -> None:
+    actor: ActorTask,
+    path: str,
+    options: ConnectOptions,
+    socket: Socket,
+    clock: Clock,
+    keeper: SocketKeeper | None = None,
+    *,
+    resumed: bool = False,
+) -> bool:
     """Serve an accepted websocket until either side closes; it is closed on return.
 
     A client that does not read its close frame is given five seconds. Cancelling closes the connection.
+
+    Args:
+        keeper: Keeps the websocket while the actor sleeps.
+        resumed: The websocket was served by an earlier generation, and stayed.
+
+    Returns:
+        Whether the websocket is open, and waits for the next generation.
     """
     if path != "/connect":
         await socket.close(1011, "actor.not_found")
-        return
+        return False
     if options.encoding is not None and options.encoding not in list(Encoding):
         await socket.close(1003, "actor.unsupported_websocket_encoding")
-        return
+        return False
     try:
         params = parse_params(options.params_json)
     except RivetError as failure:
         await socket.close(1011, f"{failure.group}.{failure.code}")
-        return
+        return False
     codec = Codec(Encoding(options.encoding or Encoding.JSON))
     channel = WebSocketChannel(socket, codec, actor.factory.config)
     writer = asyncio.create_task(channel.write())
+    session = Session(actor, channel, keeper)
+    stays = False
     try:
         with actor.metrics.task("websocket_lifetime"):
-            await Session(actor, channel).run(params)
+            resuming = keeper if resumed else None
+            stays = await (session.run(params) if resuming is None else session.resume(resuming))
     finally:
+        if stays and keeper is not None and actor.killed:
+            keeper.hibernate()  # another process may serve it already: not a word more
         channel.close(1011, "actor.stopped")
-        await _finish(writer, clock)
+        written = await _finish(writer, clock)
+    if not stays or keeper is None:
+        return False
+    if not (written or actor.killed):
+        await socket.close(1011, "actor.overloaded")
+        return False
+    keeper.hibernate()
+    return True
 
 
 async def refuse_socket(failure: RivetError, options: ConnectOptions, socket: Socket) -> None:
@@ -62,11 +89,13 @@ async def refuse_socket(failure: RivetError, options: ConnectOptions, socket: So
         await socket.close(1011, close_reason(failure.group, failure.code))
 
 
-async def _finish(writer: asyncio.Task[None], clock: Clock) -> None:
-    """A client that does not read must not keep the connection's task alive."""
+async def _finish(writer: asyncio.Task[None], clock: Clock) -> bool:
+    """A client that does not read must not keep its task alive. Returns whether it has read everything."""
     try:
         async with clock.timeout(_CLOSE_TIMEOUT):
             await asyncio.shield(writer)
     except TimeoutError:
         writer.cancel()
         await asyncio.wait([writer])
+        return False
+    return True

@@ -61,6 +61,7 @@ class WebSocketChannel:
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._closing: tuple[int, str] | None = None
+        self._released = False
         self._wake = asyncio.Event()
         self._receiving: asyncio.Timeout | None = None
 
@@ -101,8 +102,12 @@ class WebSocketChannel:
             if self._receiving is not None:
                 self._receiving.reschedule(0)
 
+    def release(self) -> None:
+        self._released = self._closing is None
+        self.close(1000, "")
+
     async def write(self) -> None:
-        """Send what is queued until the channel is closed, then close the websocket."""
+        """Send what is queued until the channel is closed, then close the websocket unless it is released."""
         try:
             while True:
                 while self._queue:
@@ -113,7 +118,8 @@ class WebSocketChannel:
                     break
                 self._wake.clear()
                 await self._wake.wait()
-            await self._socket.close(*self._closing)
+            if not self._released:
+                await self._socket.close(*self._closing)
         except SocketClosed:
             self.close(1006, "")
 

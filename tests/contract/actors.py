@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
@@ -14,33 +12,11 @@ from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.errors import error
 from tests.contract.access_actors import Hall
 from tests.contract.life_actors import Keeper
+from tests.contract.lounge import Den, Lounge
+from tests.contract.probe import Probe as Probe
+from tests.contract.probe import current as current
 from tests.contract.queue_actors import Worker
 from tests.contract.storage_actors import STORAGE_CLASSES
-
-
-@dataclass
-class Probe:
-    """What actors saw, and gates that hold them. One per test."""
-
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
-    entered: asyncio.Event = field(default_factory=asyncio.Event)
-    starts: int = 0
-    failing_starts: int = 0
-    destroying: asyncio.Event = field(default_factory=asyncio.Event)
-    destroyed: list[str] = field(default_factory=list[str])
-    disconnected: asyncio.Event = field(default_factory=asyncio.Event)
-    asleep: asyncio.Event = field(default_factory=asyncio.Event)
-    awake: asyncio.Event = field(default_factory=asyncio.Event)
-    slept: list[int] = field(default_factory=list[int])
-    woken: list[int] = field(default_factory=list[int])
-    rang: asyncio.Queue[str] = field(default_factory=asyncio.Queue[str])
-
-
-class _Current:
-    probe = Probe()
-
-
-current = _Current()
 
 
 class CounterState(BaseModel):
@@ -392,6 +368,8 @@ CLASSES: Sequence[type[Actor]] = (
     Planner,
     Hall,
     Keeper,
+    Lounge,
+    Den,
     *STORAGE_CLASSES,
 )
 

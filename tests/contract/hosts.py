@@ -74,10 +74,17 @@ EMBEDDED = [
     pytest.param(_sqlite, id="embedded-sqlite"),
     pytest.param(_memory, id="embedded-memory"),
 ]
-HOSTS = [*EMBEDDED, pytest.param(_engine, id="engine", marks=pytest.mark.engine)]
+ON_ENGINE = [pytest.param(_engine, id="engine", marks=pytest.mark.engine)]
+HOSTS = [*EMBEDDED, *ON_ENGINE]
 
 
 def embedded_only(reason: str) -> pytest.MarkDecorator:
     """For what is no promise of actors, or what the engine does in its own way; ``reason`` says which."""
     assert reason
     return pytest.mark.parametrize("host", EMBEDDED, indirect=True)
+
+
+def engine_only(reason: str) -> pytest.MarkDecorator:
+    """For what only a host whose gateway outlives it can do; ``reason`` says why."""
+    assert reason
+    return pytest.mark.parametrize("host", ON_ENGINE, indirect=True)

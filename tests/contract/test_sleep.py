@@ -95,13 +95,3 @@ async def test_a_call_in_flight_keeps_an_actor_awake(client: RawClient, probe: P
     probe.gate.set()
     assert await held == "held"
     await probe.asleep.wait()
-
-
-async def test_an_open_connection_keeps_an_actor_awake(client: RawClient, probe: Probe) -> None:
-    target = by_key("sleepy", "a")
-    async with client.connect(target) as socket:
-        await socket.init()
-        asleep = asyncio.create_task(probe.asleep.wait())
-        await asyncio.wait([asleep], timeout=0.4)
-        assert not asleep.done()
-    await asleep

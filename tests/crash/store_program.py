@@ -1,8 +1,8 @@
 """Writes to every store of two actors until it is killed: ``main`` takes a data directory and a first number.
 
-The first line it prints is what the one actor had stored, one of the next what the other found, every further
-one an effect (``effects``). Effects in the actors' own code are printed there, in the moment they happen. With
-the number 0 it causes nothing new, and ends when nothing is left to do.
+The first line it prints is what the one actor had stored, one of the next what the other found, every
+further one an effect (``effects``). Effects in the actors' own code are printed there, when they happen.
+With the number 0 it causes nothing new, and ends when nothing is left to do.
 """
 
 from __future__ import annotations

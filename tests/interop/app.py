@@ -22,6 +22,7 @@ from rivetkit import (
     create_state,
 )
 from rivetkit_core.errors import error
+from tests.interop.parlour import Parlour
 
 
 class Point(BaseModel):
@@ -275,4 +276,4 @@ class Worker(Actor):
         return [job.body for job in await self.notes.try_next_batch(10)]
 
 
-ACTORS = (Echo, Counter, Room, Relay, Worker)
+ACTORS = (Echo, Counter, Room, Relay, Worker, Parlour)

@@ -110,6 +110,21 @@ async def test_a_kitchen_takes_orders_from_waiters_only() -> None:
             await client.get_or_create(kitchens.Kitchen).send(kitchens.Kitchen.orders, "soup")
 
 
+async def test_a_shared_page_rests_while_people_look_at_it() -> None:
+    pages = import_module("shared_page")
+    registry = in_memory(pages)
+    async with registry.lifespan():
+        page = pages.SharedPage
+        main = registry.client.get_or_create(page, "main", params="Ada")
+        async with main.connect() as ada, ada.events(page.changed) as changes:
+            assert await ada.call(page.write, "one") == 1
+            assert await anext(changes) == "one"
+            await ada.call(page.rest)
+            assert await ada.call(page.where) == [1, 2]
+            await main.call(page.write, "two")
+            assert await anext(changes) == "two"
+
+
 async def test_a_lounge_tells_moderators_only_and_bans_for_good() -> None:
     lounges = import_module("lounge")
     registry = in_memory(lounges)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rivetkit_core.actor.hibernation import SocketOrigin
 from rivetkit_core.actor.task import ActorTask
-from rivetkit_core.edge.connect import Session
-from rivetkit_core.edge.local import LocalChannel, LocalLink, LocalPipe
+from rivetkit_core.edge.local import LocalChannel, LocalLink, LocalPipe, serve_local
 from rivetkit_core.errors import error
 from rivetkit_core.host.port import ActorKey, Link, Target
 from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
@@ -52,15 +52,13 @@ class LocalAccess:
     async def connect(self, target: Target, *, params: bytes | None) -> Link:
         actor = await self._host.reach(target, lasting=True)
         pipe = LocalPipe(actor.factory.config)
-        self._host.own(_serve(actor, pipe, params))
+        channel = LocalChannel(pipe, SocketOrigin(self._host.kept.new_id(), "/connect", {}))
+
+        async def serve(actor: ActorTask, resumed: bool) -> bool:
+            return await serve_local(actor, channel, params, resumed=resumed)
+
+        self._host.own(self._host.kept.keep(actor, channel, serve))
         return LocalLink(pipe)
 
     async def aclose(self) -> None:
         """Nothing to give back: the host owns its connections."""
-
-
-async def _serve(actor: ActorTask, pipe: LocalPipe, params: bytes | None) -> None:
-    try:
-        await Session(actor, LocalChannel(pipe)).run(params)
-    finally:
-        pipe.close(1011, "actor.stopped")

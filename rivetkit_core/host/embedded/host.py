@@ -23,10 +23,11 @@ from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.entropy import Entropy, new_actor_id
 from rivetkit_core.errors import ActorNotFound, RivetError, error
 from rivetkit_core.host.embedded.access import LocalAccess
+from rivetkit_core.host.embedded.addresses import check_key, check_region, missing
 from rivetkit_core.host.embedded.alarms import AlarmClock
+from rivetkit_core.host.embedded.kept import KeptClients
 from rivetkit_core.host.embedded.resident import Resident
 from rivetkit_core.host.embedded.store_port import WRITE_LIMIT, ActorRow, HostStore
-from rivetkit_core.host.embedded.targets import check_key, check_region, missing
 from rivetkit_core.host.port import ActorKey, ById, ByKey, Target
 from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.registry import ActorRegistry
@@ -74,6 +75,7 @@ class EmbeddedHost:
         self.store = store
         self.registry = ActorRegistry(factories, clock)
         self.access = LocalAccess(self)
+        self.kept = KeptClients(lambda actor_id: self.reach(ById(actor_id), lasting=True), entropy)
         self._expose_errors = expose_errors
         self.metrics = metrics or ProcessMetrics()
         self._inspector = inspector or InspectorOptions()
@@ -111,6 +113,7 @@ class EmbeddedHost:
             return 0
         self.is_closing = True
         self._alarms.stop()
+        self.kept.close(1001, "ws.going_away")
         unsaved = await self.registry.shut_down()
         while self._owned:
             await asyncio.wait(list(self._owned))
@@ -321,12 +324,13 @@ class EmbeddedHost:
             ),
         )
         resident.move_in(actor)
-        await actor.start(None, stored=first)
+        await actor.start(None, stored=first, live=self.kept.of(row.actor_id))
         try:
             await resident.forget_old_alarm()
         except BaseException:
             await actor.kill()
             raise
+        self.kept.woken(row.actor_id)
         return actor
 
     def _forget_place(self, row: ActorRow) -> None:
@@ -364,6 +368,7 @@ class EmbeddedHost:
                 return
             await self.registry.stop(actor_id, StopKind.DESTROY)
             await self.store.mark_destroyed(actor_id, time_ms(self.clock))
+            self.kept.end(actor_id, 1000, "")
             self._forget_place(row)
         finally:
             del self._destroying[actor_id]

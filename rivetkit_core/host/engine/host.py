@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from rivetkit_core._version import VERSION
@@ -23,7 +23,7 @@ from rivetkit_core.actor.startup import START_KEYS
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.errors import error
+from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.engine.deletions import Deletions
 from rivetkit_core.host.engine.envoy import Envoy
 from rivetkit_core.host.engine.hosted import HostedActor, Outcome
@@ -38,12 +38,14 @@ from rivetkit_core.wire.envoy.messages import (
     CommandEntry,
     EnvoyInit,
     Metadata,
+    RequestId,
     StartActor,
     StopActor,
     StopReason,
     ToEnvoyTunnel,
 )
 from rivetkit_core.wire.persisted import QUEUE_MESSAGE_PREFIX, QUEUE_METADATA_KEY
+from rivetkit_core.wire.subprotocols import close_reason
 
 log = logging.getLogger("rivetkit.envoy")
 
@@ -297,6 +299,18 @@ class EngineHost:
     def report(self, actor_id: str, generation: int, *events: ActorEvent) -> None:
         self.envoy.report(actor_id, generation, *events)
 
+    def expected(self, actor_id: str, listed: Sequence[RequestId]) -> Sequence[RequestId]:
+        return self._tunnel.expect(actor_id, listed)
+
+    def resumed(self, actor: ActorTask, listed: Sequence[RequestId], expected: Sequence[RequestId]) -> None:
+        self._tunnel.resume(actor, listed, expected)
+
+    def turned_away(self, listed: Sequence[RequestId], failure: RivetError | None) -> None:
+        if failure is None:
+            self._tunnel.give_up(listed)
+        else:
+            self._tunnel.refuse(listed, close_reason(failure.group, failure.code))
+
     def destroy(self, actor_id: str) -> None:
         self._deletions.begin(actor_id)
 
@@ -319,8 +333,6 @@ class EngineHost:
         task = asyncio.create_task(hosted.run(waiting), name=f"actor {checkpoint.actor_id}")
         self._tasks[hosted] = task
         task.add_done_callback(lambda done: self._end(hosted, done))
-        if start.hibernating_requests:  # clients of another runtime, which stored nothing we could restore
-            self._tunnel.restore(start.hibernating_requests, {})
         if self._sleepy:
             hosted.ask_to_sleep()
 

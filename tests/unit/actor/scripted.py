@@ -124,6 +124,13 @@ class Scripted:
     async def create_conn_state(self, conn: Connection) -> None:
         await self._conn_hook("create_conn_state", conn)
 
+    def encode_conn_state(self, conn: Connection) -> bytes:
+        return cbor.encode(conn.attachment)
+
+    def restore_conn(self, conn: Connection, state: bytes) -> None:
+        self.log.append("restore_conn")
+        conn.attachment = cbor.decode(state)
+
     async def on_connect(self, conn: Connection) -> None:
         await self._conn_hook("on_connect", conn)
 
@@ -186,12 +193,16 @@ class RecordingSink:
     def __init__(self) -> None:
         self.events: list[tuple[str, object]] = []
         self.closed: tuple[int, str] | None = None
+        self.released = False
 
     def send_event(self, event: OutgoingEvent) -> None:
         self.events.append((event.message.name, cbor.decode(event.message.args)))
 
     def close(self, code: int, reason: str) -> None:
         self.closed = (code, reason)
+
+    def release(self) -> None:
+        self.released = True
 
 
 class RecordingAlarm:

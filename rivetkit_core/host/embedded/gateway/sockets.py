@@ -6,11 +6,13 @@ clients cannot read the body of a refused handshake.
 
 from __future__ import annotations
 
+from rivetkit_core.actor.hibernation import SocketOrigin
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.edge.serving import serve_socket
 from rivetkit_core.entropy import new_uuid
 from rivetkit_core.errors import ProtocolError, RivetError, error, masked
 from rivetkit_core.host.embedded.gateway.auth import TokenGuard, header_tokens
+from rivetkit_core.host.embedded.gateway.kept_socket import KeptSocket
 from rivetkit_core.host.embedded.gateway.targets import is_gateway_path, parse_target, to_target
 from rivetkit_core.host.embedded.host import EmbeddedHost
 from rivetkit_core.host.web import cors
@@ -45,7 +47,16 @@ class SocketGateway:
             await socket.close(1011, subprotocols.close_reason(seen.group, seen.code, ray))
             return
         await _accept(head, ray, send)
-        await serve_socket(actor, path, options, socket, self._host.clock)
+        clock, kept = self._host.clock, self._host.kept
+        if path != "/connect":
+            await serve_socket(actor, path, options, socket, clock)
+            return
+        client = KeptSocket(socket, SocketOrigin(kept.new_id(), path, _text_headers(head)))
+
+        async def serve(actor: ActorTask, resumed: bool) -> bool:
+            return await serve_socket(actor, path, options, client, clock, client, resumed=resumed)
+
+        await kept.keep(actor, client, serve)
 
     async def _reach(self, head: Head, options: subprotocols.ConnectOptions) -> tuple[ActorTask, str]:
         parsed: DirectTarget | QueryTarget | None = None
@@ -60,6 +71,11 @@ class SocketGateway:
         self._guard.check(*header_tokens(head), parsed.token, options.token)
         target = to_target(parsed, self._host.namespace)
         return await self._host.reach(target, lasting=True), parsed.path
+
+
+def _text_headers(head: Head) -> dict[str, str]:
+    protocols = {"sec-websocket-protocol": ", ".join(head.subprotocols)} if head.subprotocols else {}
+    return {name: value.decode("latin-1") for name, value in head.headers.items()} | protocols
 
 
 async def _accept(head: Head, ray: str, send: Send) -> None:

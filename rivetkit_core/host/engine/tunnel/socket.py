@@ -1,4 +1,4 @@
-"""A client's websocket, carried by the tunnel, as the edge's ``Socket`` (envoy-protocol 6.4, 6.5).
+"""A client's websocket, carried by the tunnel and kept by the engine (envoy-protocol 6.4, 6.5).
 
     OPEN --close, from either side, exactly once--> ENDED
        \\---hibernate----------------------------> ENDED, while the client stays connected
@@ -12,15 +12,17 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from rivetkit_core.actor.hibernation import SocketOrigin
 from rivetkit_core.clock import Clock, Timer
 from rivetkit_core.edge.websocket import SocketClosed
-from rivetkit_core.host.engine.tunnel.indices import Outgoing, following, is_later
+from rivetkit_core.host.engine.tunnel.indices import Outgoing
 from rivetkit_core.wire.envoy.messages import (
     HostWebSocketClose,
     HostWebSocketOpen,
     WebSocketMessage,
     WebSocketMessageAck,
 )
+from rivetkit_core.wire.message_index import following, is_later
 from rivetkit_core.wire.subprotocols import fitting
 
 _BACKLOG_FRAMES = 1024
@@ -35,6 +37,7 @@ class TunnelSocket:
 
     Attributes:
         received_index: Number of the engine's message that ``receive`` returned last.
+        origin: The request it began with.
     """
 
     def __init__(
@@ -46,8 +49,10 @@ class TunnelSocket:
         max_payload: int,
         clock: Clock,
         ended: Callable[[], None],
+        origin: SocketOrigin,
     ) -> None:
         self.received_index = index
+        self.origin = origin
         self._outgoing = outgoing
         self._can_hibernate = can_hibernate
         self._max_payload = max_payload
@@ -62,6 +67,11 @@ class TunnelSocket:
         self._ack_timer: Timer | None = None
 
     # --- for who serves the client --------------------------------------------------------------
+
+    @property
+    def next_index(self) -> int:
+        """Number of the next message to the client."""
+        return self._outgoing.next_index
 
     async def receive(self) -> bytes:
         while not self._queue:

@@ -33,8 +33,8 @@ from rivetkit_core.wire.envoy.messages import (
 log = logging.getLogger("rivetkit.tunnel")
 
 
-def _never(_actor: ActorTask, _path: str) -> bool:
-    return False
+def _live_connections(_actor: ActorTask, path: str) -> bool:
+    return path == "/connect"
 
 
 class Tunnel:
@@ -52,7 +52,7 @@ class Tunnel:
         clock: Clock,
         writable: Writable = always_writable,
         handler: HttpHandler = serve_actor_http,
-        can_hibernate: CanHibernate = _never,
+        can_hibernate: CanHibernate = _live_connections,
     ) -> None:
         self.max_payload = 20_971_520
         self._tasks = TunnelTasks(clock)
@@ -93,12 +93,15 @@ class Tunnel:
         self._placement.ended(actor_id)
         await self._tasks.end((actor_id, generation))
 
-    def expect(self, listed: Sequence[RequestId]) -> None:
-        """Hold messages of hibernating websockets until their starting actor calls ``restore``.
+    def expect(self, actor_id: str, listed: Sequence[RequestId]) -> Sequence[RequestId]:
+        """Hold messages of hibernating websockets until their starting actor is there for ``resume``.
 
-        Call it with the start command; ``give_up`` takes it back when the start fails.
+        Call it with the start command; ``give_up`` takes it back, and ``refuse`` when the start fails.
+
+        Returns:
+            The websockets that may come back: those listed, and those kept too lately to be listed.
         """
-        self._sockets.expect(listed)
+        return self._sockets.expect(actor_id, listed)
 
     def give_up(self, listed: Sequence[RequestId]) -> None:
         """Forget what ``expect`` held. The engine delivers it again to the next generation."""
@@ -112,6 +115,14 @@ class Tunnel:
             known: What the actor stored about its websockets.
         """
         return self._sockets.restore(listed, known, self.max_payload)
+
+    def resume(self, actor: ActorTask, listed: Sequence[RequestId], expected: Sequence[RequestId]) -> None:
+        """``restore`` what a started actor knows of what was listed and expected, and serve it."""
+        self._sockets.resume(actor, listed, expected, self.max_payload)
+
+    def refuse(self, listed: Sequence[RequestId], reason: str) -> None:
+        """Close hibernating websockets (1011), because their actor cannot start."""
+        self._sockets.refuse(listed, reason)
 
     async def close(self) -> None:
         """End everything that is under way, within a few seconds. Messages are ignored from now on."""

@@ -1,4 +1,4 @@
-"""Which actors may be asked for: regions and keys, and what is said when there is none."""
+"""What may be asked of the embedded host: keys, regions, and the words for what is not there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REGION = "default"
 
 
 def check_region(region: str | None) -> None:
-    """Refuse regions that are not here.
+    """Refuse any region but ours.
 
     Raises:
         RivetError: ``datacenter.not_found``.
@@ -35,7 +35,7 @@ def check_key(key: ActorKey) -> None:
 
 
 def missing(target: Target) -> str:
-    """What to tell whoever asked for an actor that is not there."""
+    """Says that there is no such actor."""
     if isinstance(target, ById):
         return f"There is no actor with the id {target.actor_id!r}"
     return f"There is no actor {target.name!r} with the key {list(target.key)}; get_or_create makes one"
