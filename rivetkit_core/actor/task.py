@@ -119,8 +119,8 @@ class ActorTask:
         if not record.has_initialized:
             await self._parts.saver.request_and_wait()  # hooks after creation may have changed state
         self._parts.touched()
-        await self._parts.alarm.begin(after=time_ms(self._clock))
         await self.schedule.begin()
+        await self._parts.alarm.begin()
         self._parts.restored.settle()
         self.sleep.begin()
 
