@@ -31,6 +31,7 @@ class Dispatch:
     """The work that comes to one generation from outside.
 
     Args:
+        began: Told that user code starts that may change state long before it ends.
         touched: Told that user code ran.
         sleeping: Whether the actor is going to sleep, and takes calls but nothing from sockets.
     """
@@ -45,6 +46,7 @@ class Dispatch:
         work: WorkRegistry,
         outbox: Outbox,
         connections: Connections,
+        began: Callable[[], None],
         touched: Callable[[], None],
         sleeping: Callable[[], bool],
         metrics: Recorder,
@@ -56,6 +58,7 @@ class Dispatch:
         self._work = work
         self._outbox = outbox
         self._connections = connections
+        self._began = began
         self._touched = touched
         self._sleeping = sleeping
         self._metrics = metrics
@@ -157,6 +160,7 @@ class Dispatch:
             return await self._finished(name, args, conn, spec)
 
     async def _finished(self, name: str, args: bytes, conn: Connection | None, spec: ActionSpec) -> bytes:
+        self._began()
         meter = self._metrics.action(name, scheduled=conn is None)
         began, failed = meter.began(), True
         try:

@@ -75,8 +75,8 @@ class Claim:
 class Source(Protocol):
     """Something that becomes due."""
 
-    def next_at(self, after: int | None) -> int | None:
-        """The first due time, in milliseconds; with ``after``, the first one later than that."""
+    def next_at(self) -> int | None:
+        """The first due time, in milliseconds."""
         ...
 
     async def prepare(self, now: int) -> None:
@@ -115,9 +115,9 @@ class Firing:
         self._epoch = 0
         self._timer: Timer | None = None
 
-    def next_at(self, after: int | None = None) -> int | None:
+    def next_at(self) -> int | None:
         """The first due time of all sources."""
-        times = [at for source in self._sources if (at := source.next_at(after)) is not None]
+        times = [at for source in self._sources if (at := source.next_at()) is not None]
         return min(times, default=None)
 
     async def begin(self) -> None:

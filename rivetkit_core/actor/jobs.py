@@ -156,9 +156,9 @@ class Jobs:
 
     # --- firing ---------------------------------------------------------------------------------
 
-    def next_at(self, after: int | None) -> int | None:
+    def next_at(self) -> int | None:
         times = (job.next_at for job in self._jobs.values())
-        return min((at for at in times if at is not None and (after is None or at > after)), default=None)
+        return min((at for at in times if at is not None), default=None)
 
     async def prepare(self, now: int) -> None:
         return None

@@ -117,12 +117,12 @@ class OneShots:
 
     # --- firing ---------------------------------------------------------------------------------
 
-    def next_at(self, after: int | None) -> int | None:
-        return _first_later(self._ready(), after)
+    def next_at(self) -> int | None:
+        return _first(self._ready())
 
-    def next_known(self, after: int | None) -> int | None:
+    def next_known(self) -> int | None:
         """``next_at``, with those that wait to be stored."""
-        return _first_later(self._current(), after)
+        return _first(self._current())
 
     async def prepare(self, now: int) -> None:
         due = [event.event_id for event in self._ready()[:CLAIM_SIZE] if event.timestamp <= now]
@@ -195,8 +195,8 @@ class OneShots:
         return RetryRecord(0, 0, 1, 1)
 
 
-def _first_later(events: Sequence[ScheduleEvent], after: int | None) -> int | None:
-    return next((event.timestamp for event in events if after is None or event.timestamp > after), None)
+def _first(events: Sequence[ScheduleEvent]) -> int | None:
+    return events[0].timestamp if events else None
 
 
 def _delay(record: RetryRecord) -> int:

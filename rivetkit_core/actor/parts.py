@@ -128,11 +128,13 @@ class ActorParts:
 
     def touched(self) -> None:
         """User code ran, so state may have changed; whether it did is found out when it matters."""
-        if not self.instance.has_state:
-            return
-        self.saver.request()
+        self._request_save()
         if self._observer is not None:
             self._observer.look()
+
+    def _request_save(self) -> None:
+        if self.instance.has_state:
+            self.saver.request()
 
     def _gauges(self) -> dict[Key, float]:
         """What holds now, for whoever reads the metrics (4.8, 13.1)."""
@@ -348,6 +350,7 @@ class ActorParts:
             work=self.work,
             outbox=self.outbox,
             connections=self.connections,
+            began=self._request_save,
             touched=self.touched,
             sleeping=lambda: self._lifecycle() is Lifecycle.SLEEP_GRACE,
             metrics=self.metrics,

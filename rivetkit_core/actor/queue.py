@@ -273,11 +273,11 @@ class ActorQueue:
         await self._store.size()  # from now on it knows what is stored
         return self._store.next_due()
 
-    def _next_alarm(self, after: int | None) -> int | None:
+    def _next_alarm(self) -> int | None:
         # What is due already is there for whoever receives. What came due during the end, when nobody could
         # wait for it any more, is left to the next generation.
         since = time_ms(self._clock) if self._aborted_at is None else self._aborted_at - 1
-        return self._store.next_due(after=since if after is None else max(since, after))
+        return self._store.next_due(after=since)
 
     def _note(self, sent: SentMessage) -> None:
         if not sent.duplicate:

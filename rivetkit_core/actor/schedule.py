@@ -206,7 +206,7 @@ class Schedule:
             return
 
         def join(batch: Batch) -> None:
-            before = (self._next_known(None), self._earliest)
+            before = (self._next_known(), self._earliest)
             prepare(batch)
             self._earliest = min((at for at in before if at is not None), default=None)
 
@@ -220,13 +220,12 @@ class Schedule:
         with contextlib.suppress(RivetError):  # at the end, the alarm is looked at again anyway
             self._work.spawn(WorkKind.SAVE, self._alarm.changed())
 
-    def _next_known(self, after: int | None) -> int | None:
-        times = (self._oneshots.next_known(after), self._jobs.next_at(after))
+    def _next_known(self) -> int | None:
+        times = (self._oneshots.next_known(), self._jobs.next_at())
         return min((at for at in times if at is not None), default=None)
 
-    def _next_alarm(self, after: int | None) -> int | None:
-        earliest = self._earliest if after is None or (self._earliest or 0) > after else None
-        times = (self._next_known(after), self._firing.next_at(after), earliest)
+    def _next_alarm(self) -> int | None:
+        times = (self._next_known(), self._firing.next_at(), self._earliest)
         return min((at for at in times if at is not None), default=None)
 
     def _require_room(self, batch: Batch) -> None:

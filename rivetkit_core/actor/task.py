@@ -119,8 +119,8 @@ class ActorTask:
         if not record.has_initialized:
             await self._parts.saver.request_and_wait()  # hooks after creation may have changed state
         self._parts.touched()
-        await self._parts.alarm.begin(after=time_ms(self._clock))
         await self.schedule.begin()
+        await self._parts.alarm.begin()
         self._parts.restored.settle()
         self.sleep.begin()
 
@@ -162,7 +162,7 @@ class ActorTask:
     def defers(self) -> bool:
         """Whether what comes from kept websockets is left to the next generation, which will be soon."""
         asleep = self.lifecycle is not Lifecycle.STARTED or self.sleep.committed
-        return asleep and not self.context.destroy_requested
+        return asleep and self.connections.sockets_stay and not self.context.destroy_requested
 
     def close_connection(self, conn: Connection) -> None:
         """The other side is gone: let ``on_disconnect`` run in the background. Idempotent."""

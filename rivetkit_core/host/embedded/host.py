@@ -132,9 +132,8 @@ class EmbeddedHost:
             RivetError: ``actor.not_found``, the failure of its start, or ``guard.service_unavailable``.
         """
         lasting = lasting or self.is_closing
-        actor_id = (
-            target.actor_id if isinstance(target, ById) else self._placed.get((target.name, target.key))
-        )
+        by_key = isinstance(target, ByKey)
+        actor_id = self._placed.get((target.name, target.key)) if by_key else target.actor_id
         if actor_id is not None and actor_id not in self._destroying:
             actor = self.registry.running(actor_id, lasting=lasting)
             if actor is not None:
@@ -246,8 +245,8 @@ class EmbeddedHost:
 
     async def _find(self, target: Target) -> ActorRow | None:
         if isinstance(target, ById):
-            row = await self.store.find_by_id(target.actor_id)
-            return row if row is not None and row.destroy_ts is None else None
+            found = await self.store.find_by_id(target.actor_id)
+            return found if found is not None and found.destroy_ts is None else None
         return await self.store.find_by_key(self.namespace, target.name, target.key)
 
     async def _try_create(self, target: ByKey) -> Placement | None:
@@ -313,6 +312,7 @@ class EmbeddedHost:
             alarms=self._alarms,
             own=self._own_detached,
             destroy=lambda: self._request_destroy(row.actor_id),
+            slept=lambda: self._forget_place(row),
         )
         actor = ActorTask(
             factory,
@@ -340,6 +340,10 @@ class EmbeddedHost:
             raise
         self.kept.woken(row.actor_id)
         return actor
+
+    def _forget_place(self, row: ActorRow) -> None:
+        if row.key is not None and not self.registry.is_here(row.actor_id):
+            self._placed.pop((row.name, row.key), None)
 
     async def _next_generation(self, actor_id: str) -> int:
         try:
@@ -373,8 +377,7 @@ class EmbeddedHost:
             await self.registry.stop(actor_id, StopKind.DESTROY)
             await self.store.mark_destroyed(actor_id, time_ms(self.clock))
             self.kept.end(actor_id, 1000, "")
-            if row.key is not None:
-                self._placed.pop((row.name, row.key), None)
+            self._forget_place(row)
         finally:
             del self._destroying[actor_id]
 

@@ -333,7 +333,7 @@ async def test_a_request_is_aborted_at_the_end_of_the_grace_period() -> None:
     stopping = asyncio.create_task(task.stop(StopKind.SLEEP))
     await world.clock.advance(5)
     await asyncio.gather(stopping, serving)
-    assert (exchange.error, app.cancelled) == ((500, "actor.aborted"), True)
+    assert (exchange.error, app.cancelled) == ((400, "actor.aborted"), True)
 
 
 async def test_a_request_to_an_actor_that_has_ended_is_refused() -> None:
