@@ -64,10 +64,6 @@ class ActorRegistry:
             return actor
         return actor if actor.takes_late_work and not lasting else None
 
-    def current(self, actor_id: str) -> ActorTask | None:
-        """The generation that runs or ends here."""
-        return self._running.get(actor_id)
-
     def is_here(self, actor_id: str) -> bool:
         """Whether the actor runs, starts or ends."""
         return actor_id in self._running or actor_id in self._starting

@@ -13,7 +13,6 @@ import contextvars
 import logging
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
@@ -78,7 +77,7 @@ class EmbeddedHost:
         self.access = LocalAccess(self)
         self.kept = KeptClients(lambda actor_id: self.reach(ById(actor_id), lasting=True), entropy)
         self._expose_errors = expose_errors
-        self._residents: WeakKeyDictionary[ActorTask, Resident] = WeakKeyDictionary()
+        self._residents: dict[str, Resident] = {}
         self.metrics = metrics or ProcessMetrics()
         self._inspector = inspector or InspectorOptions()
         self._placed: dict[tuple[str, ActorKey], str] = {}
@@ -209,8 +208,7 @@ class EmbeddedHost:
 
     def resident(self, actor_id: str) -> Resident | None:
         """The generation of an actor that runs or ends here."""
-        actor = self.registry.current(actor_id)
-        return None if actor is None else self._residents.get(actor)
+        return self._residents.get(actor_id)
 
     def own(
         self, work: Coroutine[object, object, None], *, context: contextvars.Context | None = None
@@ -331,18 +329,21 @@ class EmbeddedHost:
             ),
         )
         resident.move_in(actor)
-        self._residents[actor] = resident
         await actor.start(None, stored=first, live=self.kept.of(row.actor_id))
         try:
             await resident.forget_old_alarm()
         except BaseException:
             await actor.kill()
             raise
+        self._residents[row.actor_id] = resident
         self.kept.woken(row.actor_id)
         return actor
 
     def _forget_place(self, row: ActorRow) -> None:
-        if row.key is not None and not self.registry.is_here(row.actor_id):
+        if self.registry.is_here(row.actor_id):
+            return
+        self._residents.pop(row.actor_id, None)
+        if row.key is not None:
             self._placed.pop((row.name, row.key), None)
 
     async def _next_generation(self, actor_id: str) -> int:
