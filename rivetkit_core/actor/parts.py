@@ -367,6 +367,7 @@ class ActorParts:
             connections=self.connections,
             open_connection=self.dispatch.open_for_request,
             touched=self.touched,
+            metrics=self.metrics,
         )
 
     def _make_subscribing(self) -> Subscribing:

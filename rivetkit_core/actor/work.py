@@ -48,8 +48,8 @@ class WorkKind(enum.Enum):
         self.ends_at_deadline = ends_at_deadline
 
 
-TIMED = frozenset({WorkKind.DISCONNECT, WorkKind.WAIT_UNTIL, WorkKind.REGISTERED})
-"""Whose time is measured here; that of actions is where they are dispatched."""
+TIMED = frozenset({WorkKind.DISCONNECT, WorkKind.WEBSOCKET, WorkKind.WAIT_UNTIL, WorkKind.REGISTERED})
+"""Whose time is measured when they are tasks; that of actions is where they are dispatched."""
 
 AWAKE = (WorkKind.KEEP_AWAKE, WorkKind.INTERNAL)
 BACKGROUND = (WorkKind.WAIT_UNTIL, WorkKind.REGISTERED)

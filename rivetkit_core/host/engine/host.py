@@ -44,7 +44,7 @@ from rivetkit_core.wire.envoy.messages import (
     StopReason,
     ToEnvoyTunnel,
 )
-from rivetkit_core.wire.persisted import QUEUE_MESSAGE_PREFIX, QUEUE_METADATA_KEY
+from rivetkit_core.wire.persisted import CONN_PREFIX, QUEUE_MESSAGE_PREFIX, QUEUE_METADATA_KEY
 from rivetkit_core.wire.subprotocols import close_reason
 
 log = logging.getLogger("rivetkit.envoy")
@@ -381,7 +381,7 @@ async def _quietly(task: asyncio.Task[Outcome]) -> None:
 def _describe(factory: ActorFactory) -> dict[str, object]:
     """What dashboards show of an actor name, and which records should come with its start commands."""
     config = factory.config
-    keys, prefixes = list[bytes](START_KEYS), list[bytes]()  # what every start reads
+    keys, prefixes = list[bytes](START_KEYS), [CONN_PREFIX]  # what every start reads
     if factory.queues:
         keys.append(QUEUE_METADATA_KEY)
         prefixes.append(QUEUE_MESSAGE_PREFIX)
