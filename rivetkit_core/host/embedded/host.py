@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.inspector_token import InspectorOptions
-from rivetkit_core.actor.parts import ActorPorts
+from rivetkit_core.actor.ports import ActorPorts
 from rivetkit_core.actor.task import ActorTask, StopKind
 from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.entropy import Entropy, new_actor_id
