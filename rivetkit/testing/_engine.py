@@ -167,7 +167,7 @@ class EngineWorld:
         return dataclasses.replace(factory, create=create)
 
     async def _end(self, hosted: HostedActor, begin: Callable[[], None]) -> None:
-        """End a generation, and wait until the engine knows: it would still send requests there for a moment."""
+        """End a generation, and wait until the engine knows and sends no more requests there."""
         actor_id = hosted.actor_id
         async with self._api(self._endpoint or "") as api, self.clock.timeout(_NOTICE_TIMEOUT):
             life = (await api.get_actor(actor_id)).connectable_ts
