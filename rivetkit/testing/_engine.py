@@ -12,7 +12,7 @@ import dataclasses
 import os
 import socket
 import tempfile
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
@@ -33,6 +33,8 @@ from rivetkit_core.host.engine.settings import EngineSettings, read_settings
 from rivetkit_core.host.port import ActorAccess
 
 _START_TIMEOUT = 30.0
+_NOTICE_TIMEOUT = 30.0
+_NOTICE_POLL = 0.02
 _SLACK = 0.5
 """Seconds an engine and this process may take to notice that something is due."""
 
@@ -128,14 +130,12 @@ class EngineWorld:
     async def sleep(self, actor_id: str) -> None:
         hosted = self._hosted(actor_id)
         if hosted is not None:
-            hosted.ask_to_sleep()
-            await self._host.ended(actor_id, hosted.generation)
+            await self._end(hosted, hosted.ask_to_sleep)
 
     async def crash(self, actor_id: str) -> None:
         hosted = self._hosted(actor_id)
         if hosted is not None:
-            hosted.lose()
-            await self._host.ended(actor_id, hosted.generation)
+            await self._end(hosted, hosted.lose)
 
     async def generation(self, actor_id: str) -> int:
         return self._generations.get(actor_id, 0)
@@ -165,6 +165,16 @@ class EngineWorld:
             return factory.create(context)
 
         return dataclasses.replace(factory, create=create)
+
+    async def _end(self, hosted: HostedActor, begin: Callable[[], None]) -> None:
+        """End a generation, and wait until the engine knows and sends no more requests there."""
+        actor_id = hosted.actor_id
+        async with self._api(self._endpoint or "") as api, self.clock.timeout(_NOTICE_TIMEOUT):
+            life = (await api.get_actor(actor_id)).connectable_ts
+            begin()
+            await self._host.ended(actor_id, hosted.generation)
+            while life is not None and (await api.get_actor(actor_id)).connectable_ts == life:
+                await self.clock.sleep(_NOTICE_POLL)
 
     async def _destroy_all(self) -> None:
         async with self._api(self._endpoint or "") as api:
