@@ -4,6 +4,8 @@ Invariants
     At most one generation of an actor runs here at a time.
     Whoever asks for an actor that is starting waits for that start; nobody starts it twice.
     An actor that is stopping is waited for, then started anew by the caller that needs it.
+    Whoever waited for a start comes in before that actor is stopped: otherwise one that goes to sleep at
+    once would be started again and again.
 """
 
 from __future__ import annotations
@@ -25,6 +27,14 @@ _WAITING_CAPACITY = 1024
 _READY_TIMEOUT = 30.0
 
 
+class _Waiting:
+    """Those who wait for one actor. ``gone``: nobody does any more."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.gone = asyncio.Event()
+
+
 class ActorRegistry:
     """The running actors. Hosts decide where an actor lives and call ``reach``."""
 
@@ -34,7 +44,7 @@ class ActorRegistry:
         self._running: dict[str, ActorTask] = {}
         self._starting: dict[str, asyncio.Task[ActorTask]] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
-        self._waiting: dict[str, int] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._self_calls = Repeated(clock)
         self._shut_down = False
         self._unsaved = 0
@@ -111,6 +121,9 @@ class ActorRegistry:
         if joined is not None:
             await asyncio.wait([joined])
         stopping = self._stopping.get(actor_id)
+        if stopping is None and actor_id in self._running and actor_id in self._waiting:
+            await self._waiting[actor_id].gone.wait()
+            stopping = self._stopping.get(actor_id)
         if stopping is None:
             actor = self._running.get(actor_id)
             if actor is None or only not in (None, actor):
@@ -186,16 +199,16 @@ class ActorRegistry:
             del self._stopping[actor_id]
 
     def _enter_waiting(self, actor_id: str) -> None:
-        count = self._waiting.get(actor_id, 0)
-        if count >= _WAITING_CAPACITY:
+        waiting = self._waiting.setdefault(actor_id, _Waiting())
+        if waiting.count >= _WAITING_CAPACITY:
             raise error(
                 "actor.overloaded", channel="start_inbox", capacity=_WAITING_CAPACITY, operation="reach"
             )
-        self._waiting[actor_id] = count + 1
+        waiting.count += 1
 
     def _leave_waiting(self, actor_id: str) -> None:
-        count = self._waiting[actor_id] - 1
-        if count:
-            self._waiting[actor_id] = count
-        else:
+        waiting = self._waiting[actor_id]
+        waiting.count -= 1
+        if not waiting.count:
             del self._waiting[actor_id]
+            waiting.gone.set()

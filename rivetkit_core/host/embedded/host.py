@@ -75,7 +75,11 @@ class EmbeddedHost:
         self.store = store
         self.registry = ActorRegistry(factories, clock)
         self.access = LocalAccess(self)
-        self.kept = KeptClients(lambda actor_id: self.reach(ById(actor_id), lasting=True), entropy)
+        self.kept = KeptClients(
+            lambda actor_id: self.reach(ById(actor_id), lasting=True),
+            lambda actor_id: self.registry.running(actor_id, lasting=True),
+            entropy,
+        )
         self._expose_errors = expose_errors
         self._residents: dict[str, Resident] = {}
         self.metrics = metrics or ProcessMetrics()

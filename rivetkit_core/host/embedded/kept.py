@@ -49,17 +49,20 @@ class _Entry:
         self._waiting: asyncio.Timeout | None = None
         self._wanted = False
 
-    async def until(self, client: KeptClient) -> None:
-        """Wait for the client, or for ``want``."""
-        if not self._wanted:
-            try:
-                # A timeout without a time: ``want`` expires it to end this wait from outside.
-                async with asyncio.timeout(None) as self._waiting:
-                    await client.spoke()
-            except TimeoutError:
-                pass
-            finally:
-                self._waiting = None
+    async def until(self, client: KeptClient) -> bool:
+        """Wait for the client, or for ``want``; whether it was the client."""
+        wanted, self._wanted = self._wanted, False
+        if wanted:
+            return False
+        try:
+            # A timeout without a time: ``want`` expires it to end this wait from outside.
+            async with asyncio.timeout(None) as self._waiting:
+                await client.spoke()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting = None
+        return True
 
     def want(self) -> None:
         if self._waiting is not None:
@@ -71,20 +74,24 @@ class _Entry:
         self.ended = (code, reason)
         self.want()
 
-    def served(self) -> None:
-        """It is with its actor now, wherever that was wanted."""
-        self._wanted = False
-
 
 class KeptClients:
     """The clients of one host, by actor.
 
     Args:
         reach: Finds an actor for good, and wakes it.
+        running: The actor if it is awake, and stays so for now.
     """
 
-    def __init__(self, reach: Callable[[str], Awaitable[ActorTask]], entropy: Entropy) -> None:
+    def __init__(
+        self,
+        reach: Callable[[str], Awaitable[ActorTask]],
+        running: Callable[[str], ActorTask | None],
+        entropy: Entropy,
+    ) -> None:
         self._reach = reach
+        self._running = running
+        self._waking: dict[str, asyncio.Future[None]] = {}
         self._gateway_id = entropy.bits(32).to_bytes(4, "big")
         self._numbers = itertools.count(1)
         self._entries: dict[str, dict[SocketId, _Entry]] = {}
@@ -127,19 +134,40 @@ class KeptClients:
                 del self._entries[actor_id]
 
     async def _keep(self, actor: ActorTask, client: KeptClient, entry: _Entry, serve: Serve) -> None:
+        actor_id = actor.identity.actor_id
         served = await serve(actor, False)
         while served:
-            await entry.until(client)
+            spoke = await entry.until(client)
             ended = self._closing or entry.ended
             if ended is not None:
                 await client.end(*ended)
                 return
             try:
-                actor = await self._reach(actor.identity.actor_id)
+                awake = await self._wake(actor_id) if spoke else self._running(actor_id)
             except RivetError as failure:
                 seen = masked(failure)
-                log.warning("a client of sleeping actor %s is closed: %s", actor.identity.actor_id, failure)
-                await client.end(1011, close_reason(seen.group, seen.code))
+                log.warning("a client of sleeping actor %s is closed: %s", actor_id, failure)
+                ended = self._closing or entry.ended or (1011, close_reason(seen.group, seen.code))
+                await client.end(*ended)
                 return
-            entry.served()
-            served = await serve(actor, True)
+            if awake is not None:
+                served = await serve(awake, True)
+
+    async def _wake(self, actor_id: str) -> ActorTask:
+        """Reach an actor. The first of its clients does it for all who want that meanwhile."""
+        while (waking := self._waking.get(actor_id)) is not None:
+            await asyncio.shield(waking)
+        actor = self._running(actor_id)
+        if actor is not None:
+            return actor
+        waking = self._waking[actor_id] = asyncio.get_running_loop().create_future()
+        try:
+            return await self._reach(actor_id)
+        except RivetError as failure:
+            waking.set_exception(failure)
+            waking.exception()  # nobody else may have wanted it
+            raise
+        finally:
+            del self._waking[actor_id]
+            if not waking.done():
+                waking.set_result(None)

@@ -24,14 +24,18 @@ class Place:
     def __init__(self) -> None:
         self.log: list[str] = []
         self.broken = False
-        script = Script(actions={"echo": self._echo}, hooks={"on_wake": self._wake})
+        self.sleepy = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+        script = Script(actions={"echo": self._echo}, hooks={"on_wake": self._wake, "run": self._run})
         factory = ActorFactory(
             "scripted", lambda context: Scripted(script, context, self.log), {"echo": ActionSpec()}
         )
         self.host = EmbeddedHost([factory], store=MemoryStore(), clock=FakeClock(), entropy=SeededEntropy(1))
 
     async def connected(self) -> Link:
-        await self.host.open()
+        if not self.host.is_open:
+            await self.host.open()
         link = await self.host.access.connect(A, params=None)
         assert isinstance(await link.receive(), Init)
         return link
@@ -46,7 +50,12 @@ class Place:
     async def _echo(self, _: Scripted, args: list[object]) -> object:
         return args[0]
 
+    async def _run(self, instance: Scripted) -> None:
+        if self.sleepy:
+            instance.context.sleep()
+
     async def _wake(self, _: Scripted) -> None:
+        await self.gate.wait()
         if self.broken:
             raise error("actor.invalid_operation", operation="waking", reason="it is a test")
 
@@ -131,4 +140,44 @@ async def test_who_wakes_an_actor_that_cannot_start_is_told_so() -> None:
     place.broken = True
     ask(link, 0)
     assert await ended(link) == (1011, "actor.invalid_operation")
+    await place.host.close()
+
+
+async def test_an_actor_that_goes_back_to_sleep_at_once_is_left_alone_by_silent_clients() -> None:
+    place = Place()
+    await place.connected()
+    await place.asleep()
+    place.sleepy = True
+    woken = place.log.count("on_wake")
+    await place.host.reach(A)
+    for _ in range(10):
+        await settle()
+    assert place.host.registry.running_count == 0
+    assert place.log.count("on_wake") == woken + 1
+    await place.host.close()
+
+
+async def test_more_clients_than_may_wait_for_a_start_wake_their_actor_together() -> None:
+    place = Place()
+    links = [await place.connected() for _ in range(1030)]
+    await place.asleep()
+    place.gate.clear()
+    for link in links:
+        ask(link, 0)
+    await settle()
+    place.gate.set()
+    for link in links:
+        assert await link.receive() == ActionResponse(0, cbor.encode(0))
+    await place.host.close()
+
+
+async def test_an_actor_that_goes_back_to_sleep_at_once_answers_who_woke_it() -> None:
+    place = Place()
+    await place.connected()
+    await place.asleep()
+    place.sleepy = True
+    woken = place.log.count("on_wake")
+    answer = await place.host.access.call(A, "echo", cbor.encode([3]), params=None)
+    assert cbor.decode(answer) == 3
+    assert place.log.count("on_wake") == woken + 1
     await place.host.close()
