@@ -4,6 +4,7 @@
     restore    those that were kept are connections again; no connect hook runs
     settle     ``on_disconnect`` for the others, whose clients left meanwhile
     reattach   a websocket is back: what was said to its client since the start goes out
+    part       a websocket that was kept will not come back
 
 Invariants
     A connection of an earlier generation is restored or settled, never both.
@@ -143,6 +144,13 @@ class RestoredConnections:
         absent.pass_on(sink)
         self._connections.returned()
         return conn
+
+    def part(self, id: SocketId) -> None:
+        """Part with a client whose websocket has ended before it was back. Idempotent."""
+        found = self._absent.pop(id, None)
+        if found is not None:
+            self._connections.remove(found[0])
+            self._connections.returned()
 
 
 def _stored(hibernation: Hibernation) -> StoredSocket:

@@ -150,6 +150,11 @@ class ActorTask:
             raise error(REFUSALS.get(self.lifecycle, "actor.stopping"))
         return self._parts.restored.reattach(keeper, sink)
 
+    def part(self, id: SocketId) -> None:
+        """A websocket that was kept will not be reattached: its client is gone. Idempotent."""
+        if self.lifecycle is Lifecycle.STARTED:  # otherwise the next generation finds that it is gone
+            self._parts.restored.part(id)
+
     @property
     def kept_sockets(self) -> Mapping[SocketId, StoredSocket]:
         """Where the websockets of connections that wait for ``reattach`` were left."""

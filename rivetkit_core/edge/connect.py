@@ -215,7 +215,8 @@ class Session:
             and failure.group == "actor"
             and failure.code in ("aborted", "stopping")
         )
-        return delivery is not None and self._actor.defers and cut_short
+        begun_anew = delivery is not None and not delivery.finished
+        return begun_anew and self._actor.defers and cut_short
 
     def _done(self, conn: Connection, delivery: Delivery | None) -> None:
         if delivery is not None and not delivery.finished:

@@ -32,7 +32,7 @@ class LocalPipe:
 
     def __init__(self, config: ActorConfig) -> None:
         self.config = config
-        self.to_server: Replay[ToServer] = Replay()
+        self.to_server: Replay[ToServer] = Replay(size=_said_size)
         self.to_client: deque[ToClient] = deque()
         self.server_wake = asyncio.Event()
         self.client_wake = asyncio.Event()
@@ -59,8 +59,10 @@ class LocalChannel:
         return self._pipe.to_server.received_index
 
     async def receive(self) -> ToServer:
-        await self.spoke()
         pipe = self._pipe
+        while pipe.to_server.is_full and pipe.closed is None and not self._released:
+            await self._woken()
+        await self.spoke()
         if self._released or not len(pipe.to_server):
             raise ChannelClosed
         message = pipe.to_server.take()
@@ -70,7 +72,7 @@ class LocalChannel:
 
     def send(self, message: ToClient) -> None:
         pipe = self._pipe
-        if pipe.closed is not None:
+        if pipe.closed is not None or self._released:
             return
         if _size(message) > pipe.config.max_outgoing_message_size:
             raise error("message.outgoing_too_long")
@@ -93,6 +95,7 @@ class LocalChannel:
 
     def ack(self, index: int) -> None:
         self._pipe.to_server.ack(index)
+        self._pipe.server_wake.set()
 
     def hibernate(self) -> None:
         self._released = False
@@ -102,8 +105,11 @@ class LocalChannel:
         """Wait until the client said something more, or is gone. Safe to cancel."""
         pipe = self._pipe
         while not (len(pipe.to_server) or pipe.closed is not None or self._released):
-            pipe.server_wake.clear()
-            await pipe.server_wake.wait()
+            await self._woken()
+
+    async def _woken(self) -> None:
+        self._pipe.server_wake.clear()
+        await self._pipe.server_wake.wait()
 
     async def end(self, code: int, reason: str) -> None:
         """Close the connection while nobody serves it."""
@@ -164,6 +170,10 @@ class LocalLink:
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         self._pipe.close(code, reason)
+
+
+def _said_size(message: ToServer) -> int:
+    return len(message.args) if isinstance(message, ActionRequest) else len(message.event_name)
 
 
 def _size(message: ToClient) -> int:

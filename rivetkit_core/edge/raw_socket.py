@@ -150,7 +150,15 @@ class RawSession:
             unsubscribe()
             for task in (handler, reader):
                 task.cancel()
-            await asyncio.wait([handler, reader])
+            await self._cancelled(handler, reader)
+
+    async def _cancelled(self, *tasks: asyncio.Task[None]) -> None:
+        try:
+            async with self._clock.timeout(_CLOSE_TIMEOUT):
+                await asyncio.wait(tasks)
+        except TimeoutError:
+            log.error("on_websocket ignored its cancellation and was left behind")
+        finally:
             self._pause()
 
     async def _handle(self, conn: Connection, scope: Scope) -> None:
@@ -254,7 +262,8 @@ class RawSession:
             return {"type": "websocket.connect"}
         self._done()
         if self._rests and self._handler is not None:
-            self._handler.cancel()
+            if not self._handler.cancelling():  # one that goes on after all is not asked again and again
+                self._handler.cancel()
             await asyncio.Event().wait()
         self._pause()
         while not (self._inbox or self._ended.is_set()):

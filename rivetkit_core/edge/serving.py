@@ -52,14 +52,18 @@ async def serve_socket(
     except RivetError as failure:
         await socket.close(1011, f"{failure.group}.{failure.code}")
         return False
-    match head.path:
-        case "/connect":
-            return await _serve_connection(actor, params, options, socket, clock, keeper, resumed=resumed)
-        case "/inspector/connect":
-            await socket.close(1011, "actor.not_found")
-            return False
-        case _:
-            return await serve_raw_socket(actor, head, params, socket, clock, keeper, resumed=resumed)
+    try:
+        match head.path:
+            case "/connect":
+                return await _serve_connection(actor, params, options, socket, clock, keeper, resumed=resumed)
+            case "/inspector/connect":
+                await socket.close(1011, "actor.not_found")
+                return False
+            case _:
+                return await serve_raw_socket(actor, head, params, socket, clock, keeper, resumed=resumed)
+    finally:
+        if resumed and keeper is not None:
+            actor.part(keeper.origin.id)  # should nobody have taken it up
 
 
 def can_hibernate(actor: ActorTask, head: RawHead) -> bool:
@@ -99,7 +103,9 @@ async def _serve_connection(
     if not stays or keeper is None:
         return False
     if not (written or actor.killed):
-        await socket.close(1011, "actor.overloaded")
+        with contextlib.suppress(TimeoutError):
+            async with clock.timeout(_CLOSE_TIMEOUT):
+                await socket.close(1011, "actor.overloaded")
         return False
     keeper.hibernate()
     return True

@@ -340,7 +340,7 @@ class EmbeddedHost:
             await actor.kill()
             raise
         self._residents[row.actor_id] = resident
-        self.kept.woken(row.actor_id)
+        self.kept.woken(actor)
         return actor
 
     def _forget_place(self, row: ActorRow) -> None:

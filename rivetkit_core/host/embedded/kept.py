@@ -105,9 +105,12 @@ class KeptClients:
         """Who is connected to an actor, awake or asleep."""
         return frozenset(self._entries.get(actor_id, ()))
 
-    def woken(self, actor_id: str) -> None:
-        """An actor has started: its clients go back to it."""
-        for entry in tuple(self._entries.get(actor_id, {}).values()):
+    def woken(self, actor: ActorTask) -> None:
+        """An actor has started: its clients go back to it, and it parts with those who left meanwhile."""
+        entries = self._entries.get(actor.identity.actor_id, {})
+        for id in actor.kept_sockets.keys() - entries.keys():
+            actor.part(id)
+        for entry in tuple(entries.values()):
             entry.want()
 
     def end(self, actor_id: str, code: int, reason: str) -> None:
@@ -132,6 +135,9 @@ class KeptClients:
             del entries[id]
             if not entries:
                 del self._entries[actor_id]
+            awake = self._running(actor_id)
+            if awake is not None:
+                awake.part(id)
 
     async def _keep(self, actor: ActorTask, client: KeptClient, entry: _Entry, serve: Serve) -> None:
         actor_id = actor.identity.actor_id

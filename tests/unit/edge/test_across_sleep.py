@@ -440,6 +440,27 @@ async def test_what_strict_code_has_answered_is_not_done_again_after_a_crash(fai
     assert await world.stored_state() == 2
 
 
+async def test_an_action_that_is_done_but_not_stored_when_its_time_is_up_is_answered() -> None:
+    config = ActorConfig(durability="strict", sleep_grace_period=2.0)
+    world = world_of(config=config)
+    task = await world.started()
+    guest = Guest(world)
+    await guest.visit(task)
+    await world.clock.advance(2)
+    guest.news()
+    world.store.hold_writes()
+    await guest.request(0, "remember", "this")
+    assert guest.news() == []
+    sleeping = asyncio.create_task(sleep(task, guest))
+    await world.clock.advance(2)
+    world.store.release_writes()
+    await sleeping
+    task = await wake(world, guest)
+    (told,) = guest.news()
+    assert isinstance(told, ErrorMessage)
+    assert (told.action_id, told.group, told.code) == (0, "actor", "aborted")
+
+
 async def test_more_connections_than_fit_into_one_write_are_all_stored() -> None:
     world = world_of()
     task = await world.started()

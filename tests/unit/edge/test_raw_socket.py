@@ -17,9 +17,11 @@ from rivetkit_core.asgi import AsgiApp, Message, Receive, Scope, Send
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.edge.raw import RawHead
 from rivetkit_core.edge.raw_socket import serve_raw_socket
+from rivetkit_core.edge.serving import serve_socket
 from rivetkit_core.edge.websocket import Frame
 from rivetkit_core.errors import UserError
 from rivetkit_core.testing import ScriptedSocket, SentFrame, settle
+from rivetkit_core.wire.subprotocols import ConnectOptions
 from tests.unit.actor.scripted import Script, Scripted, World
 
 HEAD = RawHead(
@@ -584,3 +586,43 @@ async def test_a_websocket_that_comes_back_too_late_waits_for_the_generation_aft
     serving = await serve_kept(task, keeper, resumed=True)
     assert await serving is True
     assert (keeper.closed, keeper.kept) == (None, 1)
+
+
+async def test_a_handler_that_ignores_the_end_does_not_keep_its_websocket_from_the_next_generation() -> None:
+    ignored, over = 0, asyncio.Event()
+
+    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
+        nonlocal ignored
+        while not over.is_set():
+            try:
+                await receive()
+            except asyncio.CancelledError:
+                ignored += 1
+
+    world = hibernating(app, sleep_grace_period=5.0)
+    task, keeper = await world.started(), Keeper()
+    serving = await serve_kept(task, keeper)
+    ending = asyncio.create_task(task.stop(StopKind.SLEEP))
+    for _ in range(6):
+        await world.clock.advance(5)
+    await ending
+    assert await serving
+    assert (keeper.kept, keeper.closed) == (1, None)
+    assert ignored < 10
+    over.set()
+
+
+async def test_a_websocket_that_the_next_version_of_an_actor_does_not_serve_is_parted_with() -> None:
+    world = hibernating(Handler())
+    first, keeper = await world.started(), Keeper()
+    serving = await serve_kept(first, keeper)
+    await first.stop(StopKind.SLEEP)
+    assert await serving
+    world.script.on_websocket = None
+    second = world.task()
+    await second.start(None, live=[keeper.origin.id])
+    head, options = HEAD, ConnectOptions()
+    assert not await serve_socket(second, head, options, keeper, world.clock, keeper, resumed=True)
+    await settle()
+    assert (second.sleep.blocker(), len(second.connections)) == (None, 0)
+    assert world.log.count("on_disconnect") == 1

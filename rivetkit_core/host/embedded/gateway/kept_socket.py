@@ -14,7 +14,7 @@ class KeptSocket:
         self.origin = origin
         self.next_index = 0
         self._socket = socket
-        self._said: Replay[Frame] = Replay()
+        self._said: Replay[Frame] = Replay(size=lambda frame: len(frame.data))
         self._gone = False
         self._end = (1005, "")
 
@@ -26,6 +26,7 @@ class KeptSocket:
         return (await self.receive_frame()).data
 
     async def receive_frame(self) -> Frame:
+        await self._said.room()
         await self.spoke()
         if not len(self._said):
             raise SocketClosed(*self._end)

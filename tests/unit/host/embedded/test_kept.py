@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 
 from rivetkit_core.actor.factory import ActionSpec, ActorFactory
+from rivetkit_core.actor.hibernation import SocketId, SocketOrigin
 from rivetkit_core.actor.lifecycle import StopKind
+from rivetkit_core.actor.sleep import SleepBlocker
+from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.entropy import SeededEntropy
 from rivetkit_core.errors import error
+from rivetkit_core.host.embedded.gateway.kept_socket import KeptSocket
 from rivetkit_core.host.embedded.host import EmbeddedHost
 from rivetkit_core.host.port import ByKey, Link, LinkClosed
-from rivetkit_core.testing import FakeClock, MemoryStore, settle
+from rivetkit_core.testing import FakeClock, MemoryStore, ScriptedSocket, settle
 from rivetkit_core.wire import cbor
 from rivetkit_core.wire.messages import ActionRequest, ActionResponse, Init
-from tests.unit.actor.scripted import Script, Scripted
+from tests.unit.actor.scripted import RecordingSink, Script, Scripted
 
 A = ByKey("scripted", ("a",), create=True)
 
@@ -181,3 +185,81 @@ async def test_an_actor_that_goes_back_to_sleep_at_once_answers_who_woke_it() ->
     assert cbor.decode(answer) == 3
     assert place.log.count("on_wake") == woken + 1
     await place.host.close()
+
+
+async def test_a_client_that_is_given_up_after_its_actor_woke_is_parted_with() -> None:
+    place = Place()
+    await place.host.open()
+    actor, sink, given_up = await place.host.reach(A), RecordingSink(), asyncio.Event()
+    client = KeptSocket(ScriptedSocket(), SocketOrigin(place.host.kept.new_id(), "/connect", {}))
+
+    async def serve(actor: ActorTask, _resumed: bool) -> bool:
+        await actor.open_connection(None, sink, client)
+        await given_up.wait()
+        return False
+
+    keeping = asyncio.create_task(place.host.kept.keep(actor, client, serve))
+    await settle()
+    await place.asleep()
+    assert sink.released
+    actor = await place.host.reach(A)
+    assert actor.sleep.blocker() is SleepBlocker.ACTIVE_CONNECTIONS
+    given_up.set()
+    await keeping
+    await settle()
+    assert (actor.sleep.blocker(), len(actor.connections)) == (None, 0)
+    assert place.log.count("on_disconnect") == 1
+    await place.host.close()
+
+
+async def test_a_client_that_is_given_up_while_its_actor_starts_is_parted_with() -> None:
+    place = Place()
+    await place.host.open()
+    actor, given_up = await place.host.reach(A), asyncio.Event()
+    client = KeptSocket(ScriptedSocket(), SocketOrigin(place.host.kept.new_id(), "/connect", {}))
+
+    async def serve(actor: ActorTask, _resumed: bool) -> bool:
+        await actor.open_connection(None, RecordingSink(), client)
+        await given_up.wait()
+        return False
+
+    keeping = asyncio.create_task(place.host.kept.keep(actor, client, serve))
+    await settle()
+    await place.asleep()
+    place.gate.clear()
+    reaching = asyncio.create_task(place.host.reach(A))
+    await settle()
+    given_up.set()
+    await keeping
+    place.gate.set()
+    actor = await reaching
+    await settle()
+    assert (actor.sleep.blocker(), len(actor.connections)) == (None, 0)
+    assert place.log.count("on_disconnect") == 1
+    await place.host.close()
+
+
+async def test_a_client_that_nobody_acknowledges_is_not_read_for_ever() -> None:
+    socket = ScriptedSocket([b"x"] * 20_001)
+    client = KeptSocket(socket, SocketOrigin(SocketId(b"gate", b"0001"), "/connect", {}))
+    for _ in range(20_000):
+        await client.receive()
+    receiving = asyncio.create_task(client.receive())
+    await settle()
+    assert (receiving.done(), socket.unread) == (False, 1)
+    client.ack(1)
+    assert await receiving == b"x"
+
+
+async def test_a_client_whose_large_messages_nobody_acknowledges_is_not_read_for_ever() -> None:
+    socket = ScriptedSocket([bytes(1024 * 1024)] * 49)
+    client = KeptSocket(socket, SocketOrigin(SocketId(b"gate", b"0001"), "/connect", {}))
+    for _ in range(48):
+        await client.receive()
+    receiving = asyncio.create_task(client.receive())
+    await settle()
+    assert socket.unread == 1
+    receiving.cancel()
+    await asyncio.wait([receiving])
+    client.hibernate()
+    assert len(await client.receive()) == 1024 * 1024
