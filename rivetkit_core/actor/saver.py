@@ -25,6 +25,7 @@ from rivetkit_core.actor.batch import Batch
 from rivetkit_core.actor.revisions import Revisions
 from rivetkit_core.actor.save_report import SaveReport
 from rivetkit_core.actor.snapshot import Snapshot
+from rivetkit_core.actor.transaction import finished
 from rivetkit_core.actor.waiting import WaitingSql
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, Timer
@@ -198,7 +199,10 @@ class Saver:
         """
         if self.would_wait_for_itself():
             raise error("sqlite.transaction_open")
-        await self.completion(self.request(immediate=True))
+        revision = self.request(immediate=True)
+        if self._work.closing and not self._ended:  # a resource is being left: the last save waits for that
+            await finished(self.save_beside())
+        await self.completion(revision)
 
     def completion(self, revision: int) -> asyncio.Future[None]:
         """A future for a revision that ``request`` returned: done when durable, or StorageError.

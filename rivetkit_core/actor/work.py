@@ -87,6 +87,11 @@ class WorkRegistry:
         return not self._tasks and not self._regions
 
     @property
+    def closing(self) -> bool:
+        """Whether teardown began, and no task can be spawned any more."""
+        return self._closing
+
+    @property
     def keeps_awake(self) -> bool:
         """Whether anything runs for which the actor must stay awake."""
         return self._blocking > 0

@@ -10,6 +10,8 @@ import pytest
 
 from rivetkit_core.actor.task import StopKind
 from rivetkit_core.config import ActorConfig
+from rivetkit_core.errors import StorageError
+from rivetkit_core.testing import settle
 from tests.unit.actor.scripted import Script, Scripted, World, failure_of
 
 Make = Callable[[Scripted], AbstractAsyncContextManager[object]]
@@ -134,3 +136,29 @@ async def test_a_close_that_hangs_is_cancelled(caplog: pytest.LogCaptureFixture)
     assert stopping.done()
     assert "hanging took longer than 5 s" in caplog.text
     assert world.log[-1] == "leave pool"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_closing_may_wait_for_what_it_saves(fails: bool) -> None:
+    saves: list[object] = []
+
+    @asynccontextmanager
+    async def held(instance: Scripted) -> AsyncGenerator[None]:
+        yield
+        instance.state = 7
+        if fails:
+            world.store.fail_next(StorageError("storage", "unavailable"))
+        try:
+            await instance.context.save_state()
+        except StorageError:
+            saves.append("failed")
+        else:
+            saves.append(await world.stored_state())
+
+    world = World(Script(resources={"pool": held}))
+    task = await world.started()
+    stopping = asyncio.create_task(task.stop(StopKind.SLEEP))
+    await settle()
+    assert stopping.done()
+    assert saves == ["failed" if fails else 7]
+    assert await world.stored_state() == 7
