@@ -19,7 +19,6 @@ from typing import Protocol
 from rivetkit_core._version import VERSION
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.inspector_token import InspectorOptions
-from rivetkit_core.actor.startup import START_KEYS
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
@@ -27,6 +26,7 @@ from rivetkit_core.errors import error
 from rivetkit_core.host.engine.deletions import Deletions
 from rivetkit_core.host.engine.envoy import Envoy
 from rivetkit_core.host.engine.hosted import HostedActor, Outcome
+from rivetkit_core.host.engine.layout import PRELOADED_KEYS
 from rivetkit_core.host.engine.link import Dialer
 from rivetkit_core.host.engine.tunnel.tunnel import Tunnel
 from rivetkit_core.host.engine.watchdog import Watchdog
@@ -363,7 +363,7 @@ async def _quietly(task: asyncio.Task[Outcome]) -> None:
 def _describe(factory: ActorFactory) -> dict[str, object]:
     """What dashboards show of an actor name, and which records should come with its start commands."""
     config = factory.config
-    keys = [list(key) for key in START_KEYS]
+    keys = [list(key) for key in PRELOADED_KEYS]
     shown: dict[str, object] = {"preload": {"keys": keys, "prefixes": []}}
     if config.icon is not None:
         shown["icon"] = config.icon

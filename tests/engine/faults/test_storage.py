@@ -101,7 +101,7 @@ class Bench:
         return self.owner.scopes[actor_id][-1]
 
     def database(self, scope: RequestScope) -> Database:
-        return Database(RemoteDatabase(scope), clock=SystemClock(), log=NO_ACTOR)
+        return Database(RemoteDatabase(scope, SystemClock()), clock=SystemClock(), log=NO_ACTOR)
 
     def cut_at(self, kind: type[object], nth: int, where: Cut) -> None:
         """Cut the connection once, at the nth message of a kind from now on."""
