@@ -26,7 +26,8 @@ TABLES = (
     "CREATE TABLE _rivet_actor_state (id INTEGER PRIMARY KEY CHECK (id = 1), state BLOB NOT NULL) STRICT",
     "CREATE TABLE _rivet_schedule_events (event_id TEXT PRIMARY KEY, trigger_at INTEGER NOT NULL,"
     " action TEXT NOT NULL, args BLOB, kind INTEGER NOT NULL, cron_expression TEXT, timezone TEXT,"
-    " interval_ms INTEGER, last_started_at INTEGER, max_history INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    " interval_ms INTEGER, last_started_at INTEGER, max_history INTEGER NOT NULL, ray_id TEXT,"
+    " traceparent TEXT, tracestate TEXT) STRICT, WITHOUT ROWID",
     "CREATE TABLE _rivet_schedule_history (id INTEGER PRIMARY KEY, schedule_id TEXT NOT NULL,"
     " action TEXT NOT NULL, scheduled_at INTEGER NOT NULL, fired_at INTEGER NOT NULL, finished_at INTEGER,"
     " result INTEGER NOT NULL, error_group TEXT, error_code TEXT, error_message TEXT, error_metadata BLOB)"
@@ -38,13 +39,13 @@ TABLES = (
     " server_message_index INTEGER NOT NULL, client_message_index INTEGER NOT NULL,"
     " subscriptions BLOB NOT NULL) STRICT, WITHOUT ROWID",
     "CREATE TABLE _rivet_queue (id INTEGER PRIMARY KEY, name TEXT NOT NULL, body BLOB NOT NULL,"
-    " created_at INTEGER NOT NULL) STRICT",
+    " created_at INTEGER NOT NULL, ray_id TEXT, traceparent TEXT, tracestate TEXT) STRICT",
     f"CREATE TABLE _rivet_wf_kv {_KEYED}",
     f"CREATE TABLE _rivet_user_kv {_KEYED}",
 )
 
 
-def setup(imported: bytes | None = IMPORTED, version: int = 1) -> tuple[SqlStatement, ...]:
+def setup(imported: bytes | None = IMPORTED, version: int = 2) -> tuple[SqlStatement, ...]:
     """What makes the tables, with ``kv_import_state`` and ``schema_version``."""
     put = "INSERT INTO _rivet_meta (key, value) VALUES (?, ?)"
     facts = {"schema_version": version.to_bytes(8, "little"), "kv_import_state": imported}

@@ -39,8 +39,8 @@ _VERSION = 1
 _LOOK = SqlStatement("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_rivet_meta'")
 
 _FACTS = SqlStatement("SELECT key, value FROM _rivet_meta")
-_SCHEMA = 1
-"""The version of the tables that this release knows."""
+_SCHEMAS = range(1, 3)
+"""Versions of the tables that this release knows. The second adds columns that say who caused what."""
 
 
 async def open_storage(
@@ -72,7 +72,7 @@ async def _tables_are_truth(scope: RequestScope) -> bool:
     if facts.get("kv_import_state") in (None, b"importing"):
         return False  # the copy was not made, or would be made again: what is in KV is still the truth
     version = int.from_bytes(facts.get("schema_version", b""), "little")
-    if facts["kv_import_state"] != b"done" or version != _SCHEMA:
+    if facts["kv_import_state"] != b"done" or version not in _SCHEMAS:
         reason = f"schema version {version}, import {facts['kv_import_state'].decode(errors='replace')!r}"
         raise error("storage.unknown_layout", actor_id=scope.actor_id, reason=reason)
     return True

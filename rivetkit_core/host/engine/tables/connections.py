@@ -14,6 +14,7 @@ from rivetkit_core.host.engine.tables.statements import (
     marks,
     statement,
     text,
+    upsert,
     whole,
 )
 from rivetkit_core.host.port import Records, SqlResult, SqlStatement
@@ -25,13 +26,15 @@ _SELECT = (
     " s.server_message_index, s.client_message_index, c.request_path, c.request_headers"
     " FROM _rivet_conns c JOIN _rivet_conn_state s ON s.conn_id = c.conn_id"
 )
-_PUT = (
-    "INSERT OR REPLACE INTO _rivet_conns"
-    " (conn_id, parameters, gateway_id, request_id, request_path, request_headers) VALUES (?, ?, ?, ?, ?, ?)"
+_PUT = upsert(
+    "_rivet_conns",
+    "conn_id",
+    *("parameters", "gateway_id", "request_id", "request_path", "request_headers"),
 )
-_PUT_STATE = (
-    "INSERT OR REPLACE INTO _rivet_conn_state"
-    " (conn_id, state, server_message_index, client_message_index, subscriptions) VALUES (?, ?, ?, ?, ?)"
+_PUT_STATE = upsert(
+    "_rivet_conn_state",
+    "conn_id",
+    *("state", "server_message_index", "client_message_index", "subscriptions"),
 )
 _TABLES = ("_rivet_conns", "_rivet_conn_state")
 _RANGE = "CAST({} AS BLOB) >= ? AND CAST({} AS BLOB) < ?"

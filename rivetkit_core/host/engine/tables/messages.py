@@ -18,6 +18,7 @@ from rivetkit_core.host.engine.tables.statements import (
     marks,
     statement,
     text,
+    upsert,
     whole,
 )
 from rivetkit_core.host.port import Records, SqlResult, SqlStatement, prefix_end
@@ -33,7 +34,7 @@ _NOTES = b"\x70\x79\x04"
 _LENGTH = len(queue_message_key(1))
 _LAST = (1 << 63) - 1
 _COLUMNS = "SELECT id, name, body, created_at FROM _rivet_queue"
-_PUT = "INSERT OR REPLACE INTO _rivet_queue (id, name, body, created_at) VALUES (?, ?, ?, ?)"
+_PUT = upsert("_rivet_queue", "id", "name", "body", "created_at")
 
 
 class Messages:
@@ -72,7 +73,7 @@ class Messages:
             if note == QueueMessage("", b"", 0):
                 statements.append(self._forget(number))
             else:
-                put = f"INSERT OR REPLACE INTO {self._notes} (key, value) VALUES (?, ?)"
+                put = upsert(self._notes, "key", "value")
                 statements.append(statement(put, _note_key(number), encode_queue_message(note)))
         for number in map(_id, deletes):
             statements += [statement("DELETE FROM _rivet_queue WHERE id = ?", number), self._forget(number)]

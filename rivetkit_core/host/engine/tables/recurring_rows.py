@@ -8,6 +8,7 @@ from rivetkit_core.host.engine.tables.statements import (
     statement,
     text,
     text_or_none,
+    upsert,
     whole,
     whole_or_none,
 )
@@ -35,15 +36,13 @@ DELETE_JOB = "DELETE FROM _rivet_schedule_events WHERE kind <> 0 AND event_id = 
 DELETE_ROWS = "DELETE FROM _rivet_schedule_history WHERE schedule_id = ?"
 DELETE_ROW = "DELETE FROM _rivet_schedule_history WHERE id = ?"
 
-_PUT_JOB = (
-    "INSERT OR REPLACE INTO _rivet_schedule_events (event_id, trigger_at, action, args, kind,"
-    " cron_expression, timezone, interval_ms, last_started_at, max_history)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_JOB = upsert(
+    "_rivet_schedule_events",
+    "event_id",
+    *("trigger_at", "action", "args", "kind", "cron_expression"),
+    *("timezone", "interval_ms", "last_started_at", "max_history"),
 )
-_PUT_ROW = (
-    f"INSERT OR REPLACE INTO _rivet_schedule_history (id, schedule_id, {COLUMNS})"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+_PUT_ROW = upsert("_rivet_schedule_history", "id", "schedule_id", *COLUMNS.split(", "))
 
 
 def job_of_row(row: Row) -> Job | None:

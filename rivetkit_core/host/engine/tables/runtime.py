@@ -9,6 +9,7 @@ from rivetkit_core.host.engine.tables.statements import (
     Query,
     statement,
     text_or_none,
+    upsert,
     whole,
     whole_or_none,
 )
@@ -85,12 +86,9 @@ def _decoded(key: bytes, value: bytes) -> SqlValue:
 
 
 def _set(key: bytes, value: SqlValue) -> SqlStatement:
-    column = _COLUMNS[key]
     if key == QUEUE_METADATA_KEY:
-        sql = "INSERT INTO _rivet_runtime (id, queue_next_id) VALUES (1, ?)"
-        return statement(
-            f"{sql} ON CONFLICT (id) DO UPDATE SET queue_next_id = excluded.queue_next_id", value or 1
-        )
+        return statement(upsert("_rivet_runtime", "id", "queue_next_id"), 1, value or 1)
+    column = _COLUMNS[key]
     sql = f"INSERT INTO _rivet_runtime (id, queue_next_id, {column}) VALUES (1, 1, ?)"
     return statement(f"{sql} ON CONFLICT (id) DO UPDATE SET {column} = excluded.{column}", value)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from rivetkit_core.host.engine.tables.statements import NOTHING, Query, blob, marks, statement
+from rivetkit_core.host.engine.tables.statements import NOTHING, Query, blob, marks, statement, upsert
 from rivetkit_core.host.port import Records, SqlResult, SqlStatement, prefix_end
 
 
@@ -71,7 +71,7 @@ class KeyedTable:
         return Query((statement(sql, *self._clipped(start, end), limit),), _records)
 
     def change(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes]) -> Sequence[SqlStatement]:
-        put = f"INSERT OR REPLACE INTO {self._table} (key, value) VALUES (?, ?)"
+        put = upsert(self._table, "key", "value")
         written = [statement(put, key, value) for key, value in puts.items()]
         return [*written, *(statement(f"DELETE FROM {self._table} WHERE key = ?", key) for key in deletes)]
 

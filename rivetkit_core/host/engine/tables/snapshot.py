@@ -12,8 +12,10 @@ from rivetkit_core.host.engine.tables.statements import (
     Query,
     blob,
     blob_or_none,
+    marks,
     statement,
     text,
+    upsert,
     whole,
 )
 from rivetkit_core.host.port import Records, SqlResult, SqlStatement
@@ -27,13 +29,12 @@ _EVENTS = statement(
     "SELECT event_id, trigger_at, action, args FROM _rivet_schedule_events"
     " WHERE kind = 0 ORDER BY trigger_at, event_id"
 )
-_PUT_ACTOR = "INSERT OR REPLACE INTO _rivet_actor (id, has_initialized, input) VALUES (1, ?, ?)"
-_PUT_STATE = "INSERT OR REPLACE INTO _rivet_actor_state (id, state) VALUES (1, ?)"
-_PUT_EVENT = (
-    "INSERT OR REPLACE INTO _rivet_schedule_events"
-    " (event_id, trigger_at, action, args, kind, max_history) VALUES (?, ?, ?, ?, 0, 0)"
+_PUT_ACTOR = upsert("_rivet_actor", "id", "has_initialized", "input")
+_PUT_STATE = upsert("_rivet_actor_state", "id", "state")
+_PUT_EVENT = upsert(
+    "_rivet_schedule_events", "event_id", "trigger_at", "action", "args", "kind", "max_history"
 )
-_DELETE_EVENT = "DELETE FROM _rivet_schedule_events WHERE kind = 0 AND event_id = ?"
+_DELETE_EVENTS = "DELETE FROM _rivet_schedule_events WHERE kind = 0 AND event_id"
 _DELETE = (
     statement("DELETE FROM _rivet_actor"),
     statement("DELETE FROM _rivet_actor_state"),
@@ -61,12 +62,10 @@ class Snapshot:
             return _DELETE
         record, stored = decode_actor(puts[ACTOR_KEY]), self._stored
         statements: list[SqlStatement] = []
-        if stored is None:
-            statements += _DELETE
         if stored is None or (record.has_initialized, record.input) != (stored.has_initialized, stored.input):
-            statements.append(statement(_PUT_ACTOR, int(record.has_initialized), record.input))
+            statements.append(statement(_PUT_ACTOR, 1, int(record.has_initialized), record.input))
         if stored is None or record.state != stored.state:
-            statements.append(statement(_PUT_STATE, record.state))
+            statements.append(statement(_PUT_STATE, 1, record.state))
         return statements + _changed_events(record, stored)
 
     def wipe(self, start: bytes, end: bytes) -> Sequence[SqlStatement]:
@@ -100,11 +99,15 @@ class Snapshot:
 
 
 def _changed_events(record: ActorRecord, stored: ActorRecord | None) -> list[SqlStatement]:
-    before = {} if stored is None else {event.event_id: event for event in stored.scheduled_events}
     after = {event.event_id: event for event in record.scheduled_events}
-    gone = [statement(_DELETE_EVENT, event_id) for event_id in before if event_id not in after]
+    if stored is None:
+        before = dict[str, ScheduleEvent]()
+        gone = [statement(f"{_DELETE_EVENTS} NOT IN ({marks(list(after))})", *after)]
+    else:
+        before = {event.event_id: event for event in stored.scheduled_events}
+        gone = [statement(f"{_DELETE_EVENTS} = ?", event_id) for event_id in before if event_id not in after]
     return gone + [
-        statement(_PUT_EVENT, event.event_id, event.timestamp, event.action, event.args)
+        statement(_PUT_EVENT, event.event_id, event.timestamp, event.action, event.args, 0, 0)
         for event in after.values()
         if event != before.get(event.event_id)
     ]

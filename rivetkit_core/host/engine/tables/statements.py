@@ -45,6 +45,13 @@ def statement(sql: str, *params: SqlValue) -> SqlStatement:
     return SqlStatement(text, tuple(bound))
 
 
+def upsert(table: str, key: str, *columns: str) -> str:
+    """SQL that writes these columns and the key, in the order given, and leaves others as they are."""
+    names, values = ", ".join((key, *columns)), marks((key, *columns))
+    changes = ", ".join(f"{column} = excluded.{column}" for column in columns)
+    return f"INSERT INTO {table} ({names}) VALUES ({values}) ON CONFLICT ({key}) DO UPDATE SET {changes}"
+
+
 def marks(values: Sequence[object]) -> str:
     """As many ``?`` as there are values, for ``IN``."""
     return ", ".join("?" * len(values))

@@ -133,7 +133,7 @@ async def test_while_the_copy_is_not_complete_the_records_in_kv_are_the_truth(im
         assert await state(await opened(tables)) == 1
 
 
-@pytest.mark.parametrize(("imported", "version"), [(b"done", 2), (b"done", 0), (b"undone", 1)])
+@pytest.mark.parametrize(("imported", "version"), [(b"done", 3), (b"done", 0), (b"undone", 1)])
 async def test_tables_of_an_unknown_kind_end_the_start(imported: bytes, version: int) -> None:
     async with engine(*setup(imported, version), generation=2) as tables:
         tables.stored[ACTOR_KEY] = SNAPSHOT
