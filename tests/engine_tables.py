@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from rivetkit_core.errors import error
 from rivetkit_core.host.engine.sql import RemoteDatabase
+from rivetkit_core.host.engine.storage_requests import RequestScope
 from rivetkit_core.host.engine.tables.storage import TableStorage
-from rivetkit_core.host.port import SqlResult, SqlStatement
+from rivetkit_core.host.port import ActorStorage, SqlResult, SqlStatement
 from rivetkit_core.host.sql_failure import refused_by_engine
 from rivetkit_core.testing import FakeClock
 from rivetkit_core.testing.engine.sql import ActorSql
-from rivetkit_core.wire.envoy.messages import SqlError
+from rivetkit_core.wire.envoy.messages import PreloadedKv, SqlError
 from tests.engine_records import EngineRecords
 
 IMPORTED = b"done"
@@ -51,6 +52,16 @@ def setup(imported: bytes | None = IMPORTED, version: int = 2) -> tuple[SqlState
     facts = {"schema_version": version.to_bytes(8, "little"), "kv_import_state": imported}
     noted = [SqlStatement(put, (key, value)) for key, value in facts.items() if value is not None]
     return (*map(SqlStatement, TABLES), *noted)
+
+
+async def open_in_tables(
+    scope: RequestScope, database: RemoteDatabase, _preloaded: PreloadedKv | None
+) -> ActorStorage:
+    """As ``open_storage``, for an actor that another runtime ran before, if only for a moment."""
+    found = await scope.execute(SqlStatement("SELECT 1 FROM sqlite_schema WHERE name = '_rivet_meta'"))
+    if not found.rows:
+        await scope.execute_batch(setup())
+    return await TableStorage.open(scope, database)
 
 
 class EngineTables(EngineRecords):

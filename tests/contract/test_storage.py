@@ -6,8 +6,11 @@ import pytest
 
 from rivetkit import Context, RivetError
 from tests.contract.client import RawClient, Target
+from tests.contract.hosts import also_in_tables
 from tests.contract.programs import STORES, STRICT, inside
 from tests.contract.serving import Serving
+
+pytestmark = also_in_tables
 
 both = pytest.mark.parametrize("target", [STORES, STRICT], ids=["throttled", "strict"])
 
