@@ -76,7 +76,7 @@ class EngineTables(EngineRecords):
         super().__init__()
         self.generation = generation
         self.sql = ActorSql()
-        self.asked: list[object] = []
+        self.asked: list[SqlStatement | tuple[SqlStatement, ...]] = []
         self.lose = 0
         for statement in statements:
             assert not isinstance(self.sql.execute(statement), SqlError)

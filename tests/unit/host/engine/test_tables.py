@@ -83,7 +83,7 @@ def writes(tables: EngineTables) -> list[str]:
     """The statements of the last request."""
     batch = tables.asked[-1]
     assert isinstance(batch, tuple)
-    return [str(one.sql).split(" SET ")[0] for one in batch]
+    return [one.sql for one in batch]
 
 
 # --- snapshot ---------------------------------------------------------------------------------------
