@@ -4,8 +4,9 @@
     python -m benchmarks.servers [--profile FILE] engine-host | bare-envoy ENGINE_URL
 
 Each prints its port once it accepts connections (the last two: 0 once connected) and ends on SIGTERM. A line
-on standard input is a command that is answered with a number: ``memory`` with the resident bytes, ``hold N``
-(tasks only) once N tasks wait. With a profile, the server is sampled from the start to the end.
+on standard input is a command that is answered with a number: ``memory`` with the resident bytes, ``awake``
+(rivetkit only) with the number of sleepers that are awake, ``hold N`` (tasks only) once N tasks wait. With a
+profile, the server is sampled from the start to the end.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from websockets.exceptions import ConnectionClosed
 from benchmarks.actors import ACTORS
 from benchmarks.bare_envoy import bare_envoy
 from benchmarks.sampling import sampled
+from benchmarks.sleepers import ACTORS as SLEEPERS
+from benchmarks.sleepers import awake
 from rivetkit import Registry
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -63,8 +66,8 @@ def _announce(port: object) -> None:
 
 
 async def rivetkit(data_dir: str) -> None:
-    _answer({"memory": lambda _: _resident_bytes()})
-    registry = Registry(*ACTORS, data_dir=data_dir)
+    registry = Registry(*ACTORS, *SLEEPERS, data_dir=data_dir)
+    _answer({"memory": lambda _: _resident_bytes(), "awake": lambda _: awake.count})
     await registry.serve(port=0, handle_signals=True, on_ready=lambda url: _announce(url.rsplit(":", 1)[1]))
 
 

@@ -22,6 +22,10 @@ from rivetkit_core.config import ActorConfig, Durability, RunErrorPolicy
 from rivetkit_core.errors import error
 
 if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection, Request
+    from starlette.types import ASGIApp
+    from starlette.websockets import WebSocket
+
     from rivetkit._context import Context
     from rivetkit._job import QueueRef
     from rivetkit._references import EventRef
@@ -46,8 +50,10 @@ class ActorOptions(TypedDict, total=False):
     on_connect_timeout: float
     on_destroy_timeout: float | None
     action_timeout: float
+    on_request_timeout: float
     sleep_timeout: float
     no_sleep: bool
+    can_hibernate_websocket: bool | Callable[[HTTPConnection], bool]
     sleep_grace_period: float
     shutdown_grace_period: float
     on_sleep_timeout: float
@@ -145,6 +151,28 @@ class Actor(Contract):
 
     async def on_disconnect(self, conn: Conn[Any, Any], /) -> None:
         """Runs after a connection is gone, whoever closed it."""
+
+    async def on_request(self, request: Request, /) -> ASGIApp:
+        """Answers a raw HTTP request: return a Starlette response, or any other ASGI application.
+
+        What an application is returned for must not have read the request's body. Cancelled when the client
+        goes away; the answer has to begin within ``on_request_timeout``.
+        """
+        raise error("actor.invalid_operation", operation="on_request", reason="the actor has no such hook")
+
+    async def on_websocket(self, websocket: WebSocket, /) -> None:
+        """Serves a raw websocket; it is closed when this returns.
+
+        The actor stays awake while it is open, unless ``can_hibernate_websocket``: then this is cancelled
+        when the actor sleeps, and called again when it wakes. ``self.conn`` is the connection.
+        """
+
+    async def create_app(self) -> ASGIApp:
+        """Make the application that answers all raw requests and websockets, instead of the two hooks.
+
+        Runs once in every life of the actor, when the first of them comes.
+        """
+        raise error("actor.invalid_operation", operation="create_app", reason="the actor has no such hook")
 
     async def on_before_subscribe(self, event: str, /) -> None:
         """Runs before ``can_subscribe``, also for names that are no declared event; raising refuses."""

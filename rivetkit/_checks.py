@@ -52,6 +52,9 @@ HOOK_ARGUMENTS = {
     "on_before_connect": 1,
     "on_connect": 1,
     "on_disconnect": 1,
+    "on_request": 1,
+    "on_websocket": 1,
+    "create_app": 0,
     "on_before_subscribe": 1,
     "can_subscribe": 1,
     "can_publish": 1,
@@ -76,6 +79,7 @@ def check(cls: type[Actor]) -> None:
         _check_hook(cls, member)
         _check_override(cls, member)
     _check_annotated_declarations(cls)
+    _check_raw_hooks(cls)
     _check_actions(cls)
     _check_events(cls)
     _check_queues(cls)
@@ -152,6 +156,15 @@ def _check_hook(cls: type[Actor], member: Member) -> None:
             f"{cls.__name__}.{name} has to accept {count} {noun} after self: write "
             f"`async def {name}{inspect.signature(getattr(Actor, name))}`"
         ) from None
+
+
+def _check_raw_hooks(cls: type[Actor]) -> None:
+    hooks = [name for name in ("on_request", "on_websocket") if attribute(cls, name) is not UNSET]
+    if hooks and attribute(cls, "create_app") is not UNSET:
+        raise InvalidActor(
+            f"{cls.__name__}.{hooks[0]} would never run, since create_app answers everything: declare one of "
+            f"them, or add a route to the application"
+        )
 
 
 def _check_near_miss(cls: type[Actor], name: str) -> None:

@@ -25,13 +25,14 @@ class Conn(Generic[Params, State]):
     """One client's connection. Annotate ``conn: Conn[Member, None]`` on the actor to type them all.
 
     ``Params`` is what the client gave when it connected, validated before ``on_before_connect`` runs.
-    ``State`` is what ``create_conn_state`` made; it lives as long as the connection.
+    ``State`` is what ``create_conn_state`` made; it lives as long as the connection, which may be longer than
+    the actor is awake.
     """
 
     def __init__(self, core: Connection, params: Params, state_adapter: Adapter) -> None:
         self.__rivet_core__ = core
         self._params = params
-        self._state: object = None
+        self.__rivet_state__: object = None
         self._state_adapter = state_adapter
 
     @property
@@ -46,12 +47,14 @@ class Conn(Generic[Params, State]):
 
     @property
     def state(self) -> State:
-        """This connection's own state. Assigning validates."""
-        return cast("State", self._state)
+        """This connection's own state, stored while the actor sleeps. Assigning validates."""
+        self.__rivet_core__.lend_state()
+        return cast("State", self.__rivet_state__)
 
     @state.setter
     def state(self, value: State) -> None:
-        self._state = validate(value, self._state_adapter, "connection state")
+        self.__rivet_state__ = validate(value, self._state_adapter, "connection state")
+        self.__rivet_core__.lend_state()
 
     @property
     def subscriptions(self) -> frozenset[str]:

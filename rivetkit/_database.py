@@ -100,8 +100,9 @@ Migration = str | Callable[[Transaction], Awaitable[None]]
 class Database(Statements):
     """The actor's own database, kept as long as the actor. One statement, batch or transaction at a time.
 
-    What returned is durable. It is not part of the actor's state: a crash may leave the database ahead of a
-    state that was not saved yet, never behind an answer that left.
+    What returned is durable: a crash may leave the database ahead of a state that was not saved yet, never
+    behind an answer that left. In a strict action, on the embedded host, it becomes durable together with the
+    state and everything else the action did, before the answer leaves.
     """
 
     def __init__(self, core: CoreDatabase) -> None:
@@ -122,7 +123,8 @@ class Database(Statements):
         """Run a block in one transaction: committed at its end, rolled back if it raises or is cancelled.
 
         Everything else that uses the database waits meanwhile. A second transaction inside of the block, or
-        a statement beside it, is ``sqlite.nested_transaction``.
+        a statement beside it, is ``sqlite.nested_transaction``. In strict code nothing may leave from inside:
+        calls to other actors and ``save_state`` are ``sqlite.transaction_open``.
 
         Args:
             timeout: Seconds the block may take; then it is cancelled: ``sqlite.transaction_expired``.

@@ -23,15 +23,28 @@ from rivetkit._members import FoundAction, FoundInitial
 from rivetkit._references import EventRef
 from rivetkit._resource import Resource
 from rivetkit._state_versions import Ladder
-from rivetkit._validation import UNSET, Adapter, decode, encode, load, plain_metadata, to_plain, validate
+from rivetkit._validation import (
+    UNSET,
+    Adapter,
+    decode,
+    dump,
+    encode,
+    load,
+    plain_metadata,
+    to_plain,
+    validate,
+)
 from rivetkit._verdict import verdict
+from rivetkit._web import Web
 from rivetkit_core.actor.factory import AdmittedMessage
 from rivetkit_core.errors import RivetError, ValidationError, error
+from rivetkit_core.wire.cbor import NULL
 
 if TYPE_CHECKING:
     from rivetkit_core.actor.connections import Connection
     from rivetkit_core.actor.context import ActorContext
     from rivetkit_core.actor.resources import Resource as CoreResource
+    from rivetkit_core.asgi import Receive, Scope, Send
 
 
 _CONNECTION_HOOKS = ("on_before_connect", "create_conn_state", "on_connect", "on_disconnect")
@@ -78,6 +91,7 @@ class CompiledInstance:
         self._core = core
         self._actor = blueprint.actor_class()
         self._actor.__rivet_context__ = Context(core, blueprint.client_factory)
+        self._web = Web(self._actor)
         self._connection_hooks = frozenset(hook for hook in _CONNECTION_HOOKS if blueprint.overrides(hook))
         self._guards_subscriptions = any(blueprint.overrides(hook) for hook in _SUBSCRIPTION_HOOKS)
         self._replaces_output = blueprint.overrides("on_before_action_response")
@@ -188,6 +202,18 @@ class CompiledInstance:
         with _user_code(typed):
             typed.state = await self._actor.create_conn_state(typed.params)
 
+    def encode_conn_state(self, conn: Connection) -> bytes:
+        state = _typed(conn).__rivet_state__
+        return NULL if state is None else dump(state, self._blueprint.conn_state, "connection state")
+
+    def restore_conn(self, conn: Connection, state: bytes) -> None:
+        blueprint = self._blueprint
+        params = load(conn.params, blueprint.conn_params, "connection params")
+        typed = Conn[Any, Any](conn, params, blueprint.conn_state)
+        if state != NULL:
+            typed.__rivet_state__ = load(state, blueprint.conn_state, "connection state")
+        conn.attachment = typed
+
     async def on_connect(self, conn: Connection) -> None:
         typed = _typed(conn)
         with _user_code(typed):
@@ -222,6 +248,25 @@ class CompiledInstance:
                 if replaced is not None:
                     return replaced
             return codec.encode_output(output, f"action `{name}` output")
+
+    @property
+    def serves_http(self) -> bool:
+        return self._web.serves_http
+
+    @property
+    def serves_websockets(self) -> bool:
+        return self._web.serves_websockets
+
+    def can_hibernate(self, scope: Scope) -> bool:
+        return self._web.can_hibernate(scope, self._core.config.can_hibernate_websocket)
+
+    async def on_request(self, conn: Connection, scope: Scope, receive: Receive, send: Send) -> None:
+        with _user_code(_typed(conn)):
+            await self._web.request(scope, receive, send)
+
+    async def on_websocket(self, conn: Connection, scope: Scope, receive: Receive, send: Send) -> None:
+        with _user_code(_typed(conn)):
+            await self._web.websocket(scope, receive, send)
 
     async def admit_message(self, queue: str, body: bytes, conn: Connection) -> AdmittedMessage:
         ref = self._blueprint.queues[queue]

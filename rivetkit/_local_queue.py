@@ -54,6 +54,8 @@ class LocalQueue(Generic[B, R]):
     async def send(self, body: B, /, *, delay: float | None = None) -> Sent[B]:
         """Store a message; on return it is durable. Cancelling does not undo it.
 
+        In a strict action it is stored together with the state, before the answer leaves.
+
         Args:
             body: The message.
             delay: Seconds before it may be received, for a queue declared with ``delay``.
@@ -123,6 +125,22 @@ class LocalQueue(Generic[B, R]):
     async def try_next_batch(self, count: int, *, completable: bool | None = None) -> list[Job[B, R]]:
         """Up to ``count`` messages that are there already. See ``next``."""
         return await self.next_batch(count, timeout=0.0, completable=completable)
+
+    async def inspect(self) -> list[Sent[B]]:
+        """Every stored message of this queue, oldest first. Nothing is received.
+
+        Raises:
+            ValidationError: A message does not fit the declared type.
+        """
+        return [
+            Sent(
+                number,
+                self._ref.decode_body(stored.body),
+                datetime.fromtimestamp(stored.created_at / 1000, UTC),
+            )
+            for number, stored in await self._core.inspect_messages()
+            if stored.name == self._ref.name
+        ]
 
     async def redrive(self, *, limit: int | None = None) -> int:
         """Move the dead letters of this queue back into it, oldest first; returns how many.

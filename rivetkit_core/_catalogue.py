@@ -19,7 +19,7 @@ CATALOGUE: dict[str, ErrorSpec] = {
     "actor.aborted": ErrorSpec(
         "actor",
         "aborted",
-        500,
+        400,
         True,
         "The actor was stopped before the operation finished",
     ),
@@ -78,6 +78,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         400,
         True,
         "The key must not be the empty string; the empty key is written /",
+    ),
+    "actor.hibernation_persist_failed": ErrorSpec(
+        "actor",
+        "hibernation_persist_failed",
+        500,
+        True,
+        "The connection could not be stored, so it cannot outlive the actor's sleep",
     ),
     "actor.invalid_operation": ErrorSpec(
         "actor",
@@ -275,6 +282,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         True,
         "No answer within {timeout} s",
     ),
+    "client.websocket_closed": ErrorSpec(
+        "client",
+        "websocket_closed",
+        500,
+        True,
+        "The websocket was closed ({close_code} {close_reason})",
+    ),
     "config.endpoint_mismatch": ErrorSpec(
         "config",
         "endpoint_mismatch",
@@ -309,6 +323,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         500,
         False,
         "Connection {conn_id} is gone",
+    ),
+    "connection.restore_not_found": ErrorSpec(
+        "connection",
+        "restore_not_found",
+        500,
+        True,
+        "The actor does not know this connection any more",
     ),
     "core.internal_error": ErrorSpec(
         "core",
@@ -576,6 +597,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         True,
         "Incoming message too long: it exceeds max_incoming_message_size of the actor",
     ),
+    "message.invalid_utf8": ErrorSpec(
+        "message",
+        "invalid_utf8",
+        400,
+        True,
+        "A text message is not UTF-8",
+    ),
     "message.outgoing_too_long": ErrorSpec(
         "message",
         "outgoing_too_long",
@@ -589,6 +617,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         400,
         True,
         "Unknown namespace",
+    ),
+    "protocol.invalid_http_response": ErrorSpec(
+        "protocol",
+        "invalid_http_response",
+        500,
+        False,
+        "The actor gave no HTTP response: {reason}",
     ),
     "protocol.invalid_persisted_data": ErrorSpec(
         "protocol",
@@ -925,6 +960,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         500,
         False,
         "The transaction took longer than {timeout} s and was rolled back",
+    ),
+    "sqlite.transaction_open": ErrorSpec(
+        "sqlite",
+        "transaction_open",
+        500,
+        False,
+        "A transaction of this code is open, and this would have to wait for its end",
     ),
     "sqlite.transaction_queue_full": ErrorSpec(
         "sqlite",

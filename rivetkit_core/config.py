@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -37,6 +37,12 @@ class ActorConfig:
     ends, it has the grace period for its hooks and its work. ``run_error_policy`` says what a failing ``run``
     means: the actor goes on without it and may sleep, or it ends at once and comes back when needed.
 
+    ``on_request_timeout`` is how long an answer to a raw request may take to begin, ``action_timeout`` if
+    None.
+
+    ``can_hibernate_websocket`` says whether raw websockets stay open while the actor sleeps: all of them, or
+    those of whose request it is true.
+
     Options that only older SDKs know: ``shutdown_grace_period`` is another name of ``sleep_grace_period``;
     ``on_sleep_timeout`` and ``wait_until_timeout`` make up the grace period where none is given;
     ``run_stop_timeout`` has no effect, and the liveness of connections is the gateway's matter.
@@ -56,8 +62,10 @@ class ActorConfig:
     on_connect_timeout: float = 5.0
     on_destroy_timeout: float | None = None
     action_timeout: float = 60.0
+    on_request_timeout: float | None = None
     sleep_timeout: float = 30.0
     no_sleep: bool = False
+    can_hibernate_websocket: bool | Callable[..., bool] = False
     sleep_grace_period: float | None = None
     shutdown_grace_period: float | None = None
     on_sleep_timeout: float | None = None
@@ -118,6 +126,7 @@ class ActorConfig:
         return cls(**options)  # pyright: ignore[reportArgumentType]  # __post_init__ checks every value
 
 
+_PREDICATES = frozenset({"can_hibernate_websocket"})
 _TEXTS = frozenset({"icon", "display_name"})
 _CHOICES: Mapping[str, tuple[object, ...]] = {
     "durability": get_args(Durability),
@@ -132,7 +141,7 @@ def _require_choice(name: str, value: object) -> None:
 
 
 def _require_flag(name: str, value: object) -> None:
-    if not isinstance(value, bool):
+    if not isinstance(value, bool) and not (name in _PREDICATES and callable(value)):
         raise ConfigError(f"{name} is {value!r}; it must be True or False")
 
 

@@ -157,7 +157,7 @@ class ActorRegistry:
     async def _stop(self, actor: ActorTask, kind: StopKind) -> None:
         actor_id = actor.identity.actor_id
         try:
-            await actor.stop(kind)
+            await actor.stop(kind, sockets_stay=not self._shut_down)
         except Exception:
             self._unsaved += 1
             log.exception(

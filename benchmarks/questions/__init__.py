@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from benchmarks.comparison import Row, Setup
 from benchmarks.questions import (
+    alarms,
     creation,
     durability,
     engine_real,
@@ -18,6 +19,9 @@ from benchmarks.questions import (
     many_actors,
     memory,
     metrics,
+    queue,
+    sleeping,
+    virtual_time,
 )
 
 Question = Callable[[Setup], AsyncGenerator[Row]]
@@ -32,6 +36,10 @@ QUESTIONS: dict[str, Question] = {
     "creation": creation.ask,
     "memory": memory.ask,
     "metrics": metrics.ask,
+    "sleeping": sleeping.ask,
+    "alarms": alarms.ask,
+    "queue": queue.ask,
+    "virtual_time": virtual_time.ask,
     "large_state": large_state.ask,
     "engine_wire": engine_wire.ask,
     "engine_real": engine_real.ask,

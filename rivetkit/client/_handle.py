@@ -14,6 +14,7 @@ from rivetkit.client._payload import encode_params
 from rivetkit.client._retry import repeat_between_lives
 from rivetkit.client._scope import ClientScope, describe
 from rivetkit.client._sending import SendsMessages, deliver
+from rivetkit.client._web import ReachesWeb
 from rivetkit_core.errors import error
 from rivetkit_core.host.port import Target
 from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
@@ -38,7 +39,7 @@ class HasGateway(Protocol):
     async def gateway_url(self, target: Target) -> str: ...
 
 
-class ActorHandle(CallsActions[A], SendsMessages[A]):
+class ActorHandle(CallsActions[A], SendsMessages[A], ReachesWeb):
     """Calls one actor; every call finds it anew, so a handle never goes stale.
 
     A call is repeated while its actor is between two lives (starting, stopping), when it is certain that

@@ -9,7 +9,7 @@ server gives them up, so this is rare.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping, Sequence
 from contextlib import suppress
 
 import httpx
@@ -71,9 +71,15 @@ class HttpSender:
         )
 
     async def send(
-        self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | None = None
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | Sequence[tuple[bytes, bytes]],
+        content: bytes | AsyncIterable[bytes] | None = None,
+        stream: bool = False,
     ) -> httpx.Response:
-        """The whole answer, whatever its status.
+        """The whole answer, whatever its status; with ``stream`` its head, to be read and closed.
 
         Raises:
             ConnectionLost: The request may have arrived, the answer did not.
@@ -84,37 +90,44 @@ class HttpSender:
         while True:
             request = self._build(method, url, headers, content)
             try:
-                return await self._send_unless_stale(request)
+                return await self._send_unless_stale(request, stream)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as failure:
                 delay = backoff.delay()
                 if self._clock.monotonic() + delay > give_up:
                     raise unreachable(_server(request), failure) from failure
             except httpx.HTTPError as failure:
-                raise _lost(_server(request), failure) from failure
+                raise lost(_server(request), failure) from failure
             await self._clock.sleep(delay)
 
     async def aclose(self) -> None:
         await self._http.aclose()
 
     def _build(
-        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | Sequence[tuple[bytes, bytes]],
+        content: bytes | AsyncIterable[bytes] | None,
     ) -> httpx.Request:
+        if not isinstance(headers, Mapping):
+            headers = list(headers)
         try:
             return self._http.build_request(method, url, headers=headers, content=content)
         except httpx.InvalidURL as failure:
             raise error("validation.invalid_input", reason=f"URL: {failure}") from failure
 
-    async def _send_unless_stale(self, request: httpx.Request) -> httpx.Response:
+    async def _send_unless_stale(self, request: httpx.Request, stream: bool) -> httpx.Response:
         watched, began = _Watched(), self._clock.monotonic()
         request.extensions["trace"] = watched.trace
         try:
-            return await self._http.send(request)
+            return await self._http.send(request, stream=stream)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
             late = self._clock.monotonic() - began > STALE_WINDOW
-            if watched.fresh or late or request.method not in _REPEATABLE:
+            once = request.method not in _REPEATABLE or not isinstance(request.stream, httpx.SyncByteStream)
+            if watched.fresh or late or once:
                 raise
         del request.extensions["trace"]
-        return await self._http.send(request)
+        return await self._http.send(request, stream=stream)
 
 
 def unreachable(base: str, failure: Exception) -> RivetError:
@@ -141,7 +154,8 @@ def _server(request: httpx.Request) -> str:
     return f"{request.url.scheme}://{request.url.netloc.decode()}"
 
 
-def _lost(base: str, failure: Exception) -> RivetError:
+def lost(base: str, failure: Exception) -> RivetError:
+    """The connection to ``base`` broke before the answer was complete."""
     why = str(failure) or type(failure).__name__
     message = f"The connection to {base} was lost before the answer arrived: {why}"
     return ConnectionLost("client", "connection_lost", message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
@@ -41,11 +41,18 @@ async def open_link(
     Raises:
         RivetError: The server cannot be reached or refused the handshake.
     """
-    offered = [Subprotocol(token) for token in subprotocols.build(codec.encoding.value, params_json)]
+    offered = subprotocols.build(codec.encoding.value, params_json)
+    return WebSocketLink(await dial(url, offered, headers, shown, codec.encoding), codec)
+
+
+async def dial(
+    url: str, offered: Sequence[str], headers: Mapping[str, str], shown: str, encoding: Encoding
+) -> ClientConnection:
+    """Open a websocket, as ``open_link`` does. A refusal is read in ``encoding``."""
     try:
-        websocket = await connect(
+        return await connect(
             "ws" + url.removeprefix("http"),
-            subprotocols=offered,
+            subprotocols=[Subprotocol(token) for token in offered],
             additional_headers=dict(headers),
             user_agent_header=f"RivetKit/{VERSION}",
             compression=None,
@@ -54,14 +61,13 @@ async def open_link(
             close_timeout=_CLOSE_TIMEOUT,
         )
     except InvalidStatus as refused:
-        raise _refusal(refused, shown, codec.encoding) from refused
+        raise _refusal(refused, shown, encoding) from refused
     except (OSError, EOFError, InvalidHandshake) as failure:
         raise unreachable(shown, failure) from failure
     except InvalidURI as failure:
         raise error(
             "validation.invalid_input", reason="the endpoint cannot be used for websockets"
         ) from failure
-    return WebSocketLink(websocket, codec)
 
 
 class WebSocketLink:
@@ -142,12 +148,16 @@ class WebSocketLink:
 
     def _ended(self, closed: ConnectionClosed) -> LinkClosed:
         if self._closed is None:
-            received = closed.rcvd
-            self._closed = LinkClosed(
-                1006 if received is None else received.code,
-                str(closed) if received is None else received.reason,
-            )
+            self._closed = link_closed(closed)
         return self._closed
+
+
+def link_closed(closed: ConnectionClosed) -> LinkClosed:
+    """How a websocket ended, as the port has it."""
+    received = closed.rcvd
+    return LinkClosed(
+        1006 if received is None else received.code, str(closed) if received is None else received.reason
+    )
 
 
 def _refusal(refused: InvalidStatus, shown: str, encoding: Encoding) -> RivetError:

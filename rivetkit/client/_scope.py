@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.errors import error
 from rivetkit_core.host.port import ActorAccess, ById, Target
 
-if TYPE_CHECKING:
-    from rivetkit.client._live import LiveConnection
+
+class Closes(Protocol):
+    """Something a client ends with itself."""
+
+    async def close(self) -> None: ...
 
 
 @dataclass(eq=False, slots=True)
@@ -22,7 +25,7 @@ class ClientScope:
     clock: Clock
     entropy: Entropy
     timeout: float
-    connections: set[LiveConnection] = field(default_factory=lambda: set["LiveConnection"]())
+    connections: set[Closes] = field(default_factory=set[Closes])
     closed: bool = False
 
     def require_open(self) -> None:

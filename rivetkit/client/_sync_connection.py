@@ -13,6 +13,7 @@ from rivetkit.client._handle import UNCHANGED, ActorHandle
 from rivetkit.client._portal import Portal
 from rivetkit.client._status import ConnectionStatus
 from rivetkit.client._streams import DEFAULT_BUFFER, EventStream, WhenFull
+from rivetkit.client._sync_web import SyncReachesWeb
 from rivetkit_core.errors import RivetError
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class SyncActorConnection(Generic[A]):
         return self._portal.run(lambda: self._connection.once(ref, timeout=timeout))
 
 
-class SyncActorHandle(Generic[A]):
+class SyncActorHandle(SyncReachesWeb, Generic[A]):
     """Calls one actor; like ``ActorHandle``, blocking. Several threads may use it."""
 
     def __init__(self, portal: Portal, handle: ActorHandle[A]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import cast
 
@@ -20,11 +20,22 @@ from rivetkit.client._endpoint import Gateway, Settings
 from rivetkit.client._http import HttpSender, answered_failure
 from rivetkit.client._link import open_link
 from rivetkit.client._pending import twin
+from rivetkit.client._raw_network import NetworkAnswer, open_raw_socket
 from rivetkit_core._version import VERSION
+from rivetkit_core.asgi import RawHeaders
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.errors import ActorNotFound, RivetError, error
-from rivetkit_core.host.port import ActorKey, ById, ByKey, Link, Target
+from rivetkit_core.host.port import (
+    ActorKey,
+    ById,
+    ByKey,
+    Link,
+    RawAnswer,
+    RawRequest,
+    RawSocket,
+    Target,
+)
 from rivetkit_core.wire import actor_key, gateway_url
 from rivetkit_core.wire.client_protocol import Codec
 from rivetkit_core.wire.json_form import cbor_to_json, loads
@@ -96,6 +107,28 @@ class HttpAccess:
         return await open_link(
             await self._actor_url(gateway, target, "/connect"),
             Codec(self._settings.encoding),
+            params_json=None if params is None else cbor_to_json(params),
+            headers=self._settings.headers,
+            shown=gateway.base,
+        )
+
+    async def fetch(self, target: Target, request: RawRequest, *, params: bytes | None) -> RawAnswer:
+        gateway = await self._require_gateway()
+        url = await self._actor_url(gateway, target, "/request" + request.target)
+        own = self._raw_headers(gateway, params)
+        given = [(name, value) for name, value in request.headers if name.lower() != b"host"]
+        answer = await self._require_sender().send(
+            request.method, url, headers=[*own, *given], content=request.body or None, stream=True
+        )
+        return await NetworkAnswer.of(answer, gateway.base)
+
+    async def websocket(
+        self, target: Target, path: str, *, protocols: Sequence[str], params: bytes | None
+    ) -> RawSocket:
+        gateway = await self._require_gateway()
+        return await open_raw_socket(
+            await self._actor_url(gateway, target, "/websocket" + path),
+            protocols,
             params_json=None if params is None else cbor_to_json(params),
             headers=self._settings.headers,
             shown=gateway.base,
@@ -252,6 +285,14 @@ class HttpAccess:
         if params is not None:
             headers["x-rivet-conn-params"] = _ascii_json(params)
         return headers
+
+    def _raw_headers(self, gateway: Gateway, params: bytes | None) -> RawHeaders:
+        headers = self._common_headers()
+        if gateway.token is not None:
+            headers["x-rivet-token"] = gateway.token
+        if params is not None:
+            headers["x-rivet-conn-params"] = _ascii_json(params)
+        return [(name.encode(), value.encode()) for name, value in headers.items()]
 
     def _common_headers(self) -> dict[str, str]:
         return {"user-agent": f"RivetKit/{VERSION}", **self._settings.headers}

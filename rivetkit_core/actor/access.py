@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.errors import StorageError
-from rivetkit_core.host.port import ActorAccess, ActorKey, Link, Target
+from rivetkit_core.host.port import ActorAccess, ActorKey, Link, RawAnswer, RawRequest, RawSocket, Target
 from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse, ToClient, ToServer
 
 
@@ -39,6 +40,17 @@ class GatedAccess:
         await self._outbox.settled()
         return _GatedLink(await self._access.connect(target, params=params), self._outbox)
 
+    async def fetch(self, target: Target, request: RawRequest, *, params: bytes | None) -> RawAnswer:
+        await self._outbox.settled()
+        return await self._access.fetch(target, request, params=params)
+
+    async def websocket(
+        self, target: Target, path: str, *, protocols: Sequence[str], params: bytes | None
+    ) -> RawSocket:
+        await self._outbox.settled()
+        opened = await self._access.websocket(target, path, protocols=protocols, params=params)
+        return _GatedSocket(opened, self._outbox)
+
     async def aclose(self) -> None:
         """Nothing to give back: the shared access belongs to the host."""
 
@@ -58,3 +70,19 @@ class _GatedLink:
         with contextlib.suppress(StorageError):  # what was sent is lost then, but the link must not stay open
             await self._outbox.settled()
         await self._link.close(code, reason)
+
+
+class _GatedSocket:
+    def __init__(self, socket: RawSocket, outbox: Outbox) -> None:
+        self._socket = socket
+        self._outbox = outbox
+
+    async def receive(self) -> str | bytes:
+        return await self._socket.receive()
+
+    async def send(self, message: str | bytes) -> None:
+        await self._outbox.settled()
+        await self._socket.send(message)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        await self._socket.close(code, reason)

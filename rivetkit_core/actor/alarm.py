@@ -6,6 +6,8 @@ Invariants
     What key ``06`` says is never newer than what the host acknowledged.
     A push that failed leaves the alarm dirty; the next change, or the end of the generation, tries again.
     Nothing is pushed before ``begin``, since the alarm of a first start might outlive its failure.
+    What is overdue keeps the alarm that the host has until it was taken up: a crash before that must not be
+    a reason to sleep.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from rivetkit_core.errors import RivetError
 from rivetkit_core.host.port import ActorStorage
 from rivetkit_core.wire.persisted import LAST_ALARM_KEY, decode_last_alarm, encode_last_alarm
 
-NextAt = Callable[[int | None], int | None]
-"""The first due time later than the argument, in milliseconds since the Unix epoch."""
+NextAt = Callable[[], int | None]
+"""The first due time, in milliseconds since the Unix epoch."""
 
 
 class Alarm:
@@ -62,12 +64,15 @@ class Alarm:
         self._noted = None if stored is None else decode_last_alarm(stored)
 
     async def begin(self, *, after: int | None = None) -> None:
-        """Push from now on. ``after`` leaves out what is due by then, because it will be taken up at once.
+        """Push from now on. Never raises.
 
-        What is left out is looked at again by the next ``sync``. Never raises.
+        Args:
+            after: What is due by then will be taken up at once; if there is such, nothing is pushed yet.
         """
-        self._begun = True
-        await self._sync(after)
+        first = None if after is None else self._next_at()
+        if after is None or first is None or first > after:
+            self._begun = True
+            await self._sync(note=after is None)  # the start may set again what was noted
 
     async def changed(self) -> None:
         """A due time may have changed: tell the host if the first one did.
@@ -75,7 +80,7 @@ class Alarm:
         Never raises; waits for the host and for earlier pushes.
         """
         self._dirty = True
-        await self._sync(None)
+        await self._sync()
 
     async def set(self, at_ms: int | None) -> None:
         """Have the actor woken at any time; None takes that back. The next start forgets it."""
@@ -85,7 +90,7 @@ class Alarm:
     async def finish(self) -> None:
         """Leave the host with the right alarm; messages that came due meanwhile wake nobody. Never raises."""
         self._dirty = True
-        await self._sync(None)
+        await self._sync()
 
     async def clear(self) -> None:
         """Have the host forget the alarm, for good. Never raises."""
@@ -98,21 +103,19 @@ class Alarm:
         """Push and note nothing any more: this generation has no right to."""
         self._closed = True
 
-    def _next_at(self, after: int | None) -> int | None:
-        times = [source(after) for source in self._sources]
-        if self._own is not None and (after is None or self._own > after):
-            times.append(self._own)
+    def _next_at(self) -> int | None:
+        times = [self._own, *(source() for source in self._sources)]
         return min((at for at in times if at is not None), default=None)
 
-    async def _sync(self, after: int | None) -> None:
+    async def _sync(self, *, note: bool = True) -> None:
         async with self._pushing:
             if not self._dirty or self._closed or not self._begun:
                 return
-            self._dirty = after is not None
-            wanted = self._next_at(after)
+            self._dirty = not note
+            wanted = self._next_at()
             if not self._agreed or wanted != self._last:
                 await self._push(wanted)
-            elif after is None:
+            elif note:
                 self._log.debug("alarm unchanged", extra={"timestamp_ms": wanted, "outcome": "skipped"})
                 await self._note(wanted)
 

@@ -5,16 +5,18 @@ Invariants
     whoever removes it runs ``on_disconnect``, everybody else finds nothing to do.
     A refused connection never sees ``on_disconnect``.
     Events reach one connection in the order they were sent.
+    A connection whose websocket is kept for the next generation leaves this one without a word.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
+from rivetkit_core.actor.acknowledgements import Delivery
 from rivetkit_core.actor.budget import bounded
 from rivetkit_core.actor.factory import ActorInstance
+from rivetkit_core.actor.hibernation import ConnectionRecords, Hibernation, SocketKeeper
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock
@@ -50,6 +52,10 @@ class ConnectionSink(Protocol):
         """End the transport; it may still deliver what was queued before."""
         ...
 
+    def release(self) -> None:
+        """Let go of a websocket that is kept for the next generation, after what was queued before."""
+        ...
+
 
 class Connection:
     """One caller: a socket for as long as it is open, or a single HTTP call.
@@ -58,11 +64,20 @@ class Connection:
         id: UUIDv4.
         params: Connection parameters as CBOR; ``NULL`` when there are none.
         attachment: The instance's own object for this connection.
+        hibernation: What it needs to outlive this generation; None if it cannot.
     """
 
-    def __init__(self, owner: Connections, id: str, params: bytes, sink: ConnectionSink | None) -> None:
+    def __init__(
+        self,
+        owner: Connections,
+        id: str,
+        params: bytes,
+        sink: ConnectionSink | None,
+        hibernation: Hibernation | None = None,
+    ) -> None:
         self.id = id
         self.params = params
+        self.hibernation = hibernation
         self.attachment: object = None
         self.subscriptions: set[str] = set()
         self._owner = owner
@@ -71,6 +86,24 @@ class Connection:
     @property
     def is_open(self) -> bool:
         return self._owner.get(self.id) is self
+
+    def lend_state(self) -> None:
+        """User code gets this connection's state, or has set it, so that it may have to be stored."""
+        if self.hibernation is not None and self.is_open:
+            self._owner.records.lent(self)
+
+    def finish(self, delivery: Delivery) -> None:
+        """A message of a hibernating connection is done with: its answer is on the way."""
+        self._owner.records.finished(self, delivery)
+
+    def attach(self, sink: ConnectionSink) -> None:
+        """Speak to this transport from now on."""
+        self._sink = sink
+
+    def release(self) -> None:
+        """Let go of the transport without closing it."""
+        if self._sink is not None:
+            self._sink.release()
 
     def send(self, event: str, args: bytes) -> None:
         """Send one event to this connection alone, subscribed or not. Ignored when it has no socket."""
@@ -102,7 +135,12 @@ class Connection:
 
 
 class Connections(Mapping[str, Connection]):
-    """The open connections by id, and who subscribed to what."""
+    """The open connections by id, and who subscribed to what.
+
+    Attributes:
+        sockets_stay: Whether the websockets that could outlive this generation will.
+        absent: How many restored connections wait for their websockets.
+    """
 
     def __init__(
         self,
@@ -115,6 +153,7 @@ class Connections(Mapping[str, Connection]):
         outbox: Outbox,
         touched: Callable[[], None],
         emptied: Callable[[], None],
+        records: ConnectionRecords,
         metrics: Recorder,
     ) -> None:
         self._instance = instance
@@ -126,6 +165,10 @@ class Connections(Mapping[str, Connection]):
         self.outbox = outbox
         self._touched = touched
         self._emptied = emptied
+        self.records = records
+        self.sockets_stay = True
+        self.absent = 0
+        self._hibernating = 0
         self._metrics = metrics
         self._open: dict[str, Connection] = {}
         self._subscribers: dict[str, dict[str, Connection]] = {}
@@ -139,13 +182,29 @@ class Connections(Mapping[str, Connection]):
     def __len__(self) -> int:
         return len(self._open)
 
-    async def open(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
+    @property
+    def keeping_awake(self) -> int:
+        """How many connections could not outlive this generation, or have not come back from the last one."""
+        return len(self._open) - self._hibernating + self.absent
+
+    @property
+    def leaving(self) -> list[Connection]:
+        """Those that have to be closed before this generation can end."""
+        return [conn for conn in self._open.values() if conn.hibernation is None or not self.sockets_stay]
+
+    async def open(
+        self, params: bytes | None, sink: ConnectionSink | None, keeper: SocketKeeper | None = None
+    ) -> Connection:
         """Ask the hooks and admit a connection (steps 3 to 8 of 9.2).
+
+        ``keeper``: keeps its websocket while the actor sleeps.
 
         Raises:
             RivetError: A hook refused or took too long; the connection never existed.
         """
-        conn = Connection(self, new_uuid(self._entropy), NULL if params is None else params, sink)
+        hibernation = None if keeper is None else Hibernation(keeper.origin, keeper)
+        given = NULL if params is None else params
+        conn = Connection(self, new_uuid(self._entropy), given, sink, hibernation)
         instance, config = self._instance(), self._config
         hooks = instance.connection_hooks
         try:
@@ -154,33 +213,67 @@ class Connections(Mapping[str, Connection]):
             else:
                 budget = config.on_before_connect_timeout + config.create_conn_state_timeout
                 await bounded(self._clock, "on_before_connect", budget, self._preflight(instance, conn))
-            self._open[conn.id] = conn
+            self.admit(conn)
             if "on_connect" in hooks:
                 await self._connected(instance, conn)
         finally:
             self._touched()
         if not conn.is_open:
             raise error("actor.aborted", "The connection was closed while it was being set up")
+        if hibernation is not None:
+            self.records.changed(conn)
         self._metrics.count("connections_total")
         self._log_change("connection added", conn)
         return conn
 
+    def admit(self, conn: Connection) -> None:
+        """Make a connection visible, with its subscriptions."""
+        self._open[conn.id] = conn
+        self._hibernating += conn.hibernation is not None
+        for event in conn.subscriptions:
+            self._subscribers.setdefault(event, {})[conn.id] = conn
+
+    def returned(self) -> None:
+        """The websocket of a restored connection is back."""
+        self.absent -= 1
+        if not self.keeping_awake:
+            self._emptied()
+
     def remove(self, conn: Connection) -> None:
         """Take a connection out and run ``on_disconnect`` in the background. Idempotent."""
-        if not self._forget(conn) or "on_disconnect" not in self._instance().connection_hooks:
-            return
-        # Teardown refuses new work; shutdown disconnects everybody itself before that.
-        with contextlib.suppress(RivetError):
-            self._work.spawn(WorkKind.DISCONNECT, self._disconnected(conn))
+        if self._forget(conn) and self.run_disconnect(conn):
+            self.records.removed(conn)
+
+    def run_disconnect(self, conn: Connection) -> bool:
+        """Run ``on_disconnect`` in the background for a connection that is out; False if that is too late.
+
+        Shutdown disconnects everybody itself before. A hibernating connection that goes even later is left
+        to the next generation.
+        """
+        if "on_disconnect" in self._instance().connection_hooks:
+            try:
+                self._work.spawn(WorkKind.DISCONNECT, self._disconnected(conn))
+            except RivetError:
+                return False
+        return True
 
     def subscribe(self, conn: Connection, event: str) -> None:
         """Deliver broadcasts of ``event`` to this connection. Idempotent."""
+        if event in conn.subscriptions:
+            return
         conn.subscriptions.add(event)
         self._subscribers.setdefault(event, {})[conn.id] = conn
+        if conn.hibernation is not None:
+            self.records.changed(conn)
 
     def unsubscribe(self, conn: Connection, event: str) -> None:
         """Stop delivering ``event``. Idempotent."""
         conn.subscriptions.discard(event)
+        self._no_longer_deliver(conn, event)
+        if conn.hibernation is not None:
+            self.records.changed(conn)
+
+    def _no_longer_deliver(self, conn: Connection, event: str) -> None:
         subscribers = self._subscribers.get(event)
         if subscribers is not None:
             subscribers.pop(conn.id, None)
@@ -193,13 +286,19 @@ class Connections(Mapping[str, Connection]):
             outgoing = OutgoingEvent(Event(event, args))
             self.outbox.post(lambda: self._deliver(outgoing))
 
-    def close_all(self, code: int, reason: str) -> None:
-        """Close every connection; a transport that cannot be closed is logged."""
-        for conn in tuple(self._open.values()):
+    def close_leaving(self, code: int, reason: str) -> None:
+        """Close every connection that does not outlive this generation; what cannot be closed is logged."""
+        for conn in self.leaving:
             try:
                 conn.close(code, reason)
             except Exception:  # one broken transport must not keep the others open
                 self.log.exception("a connection could not be closed")
+
+    def release(self) -> None:
+        """Leave the others to the next generation, which finds them in storage."""
+        for conn in tuple(self._open.values()):
+            self._take_out(conn)
+            conn.release()
 
     def _deliver(self, event: OutgoingEvent) -> None:
         for conn in tuple(self._subscribers.get(event.message.name, {}).values()):
@@ -214,7 +313,8 @@ class Connections(Mapping[str, Connection]):
             hook = instance.on_connect(conn)
             await bounded(self._clock, "on_connect", self._config.on_connect_timeout, hook)
         except BaseException:
-            self._forget(conn)
+            if self._forget(conn):
+                self.records.removed(conn)
             raise
 
     async def _disconnected(self, conn: Connection) -> None:
@@ -228,13 +328,18 @@ class Connections(Mapping[str, Connection]):
     def _forget(self, conn: Connection) -> bool:
         if self._open.get(conn.id) is not conn:
             return False
-        del self._open[conn.id]
-        for event in tuple(conn.subscriptions):
-            self.unsubscribe(conn, event)
+        self._take_out(conn)
+        conn.subscriptions.clear()
         self._log_change("connection removed", conn)
-        if not self._open:
+        if not self.keeping_awake:
             self._emptied()
         return True
+
+    def _take_out(self, conn: Connection) -> None:
+        del self._open[conn.id]
+        self._hibernating -= conn.hibernation is not None
+        for event in conn.subscriptions:
+            self._no_longer_deliver(conn, event)
 
     def _log_change(self, message: str, conn: Connection) -> None:
         if self.log.verbose:

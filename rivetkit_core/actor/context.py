@@ -42,21 +42,19 @@ class ActorIdentity:
     generation: int
     region: str = ""
     specifier: ActorSpecifier = field(init=False, repr=False, compare=False)
+    log: ActorLog = field(init=False, repr=False, compare=False)
+    """A logger that carries the actor's id, name, key and generation; one, since every part holds it."""
 
     def __post_init__(self) -> None:
         specifier = ActorSpecifier(self.actor_id, self.generation, actor_key.display(self.key))
         object.__setattr__(self, "specifier", specifier)
-
-    @property
-    def log(self) -> ActorLog:
-        """A logger that carries the actor's id, name, key and generation."""
         fields = {
             "actor_id": self.actor_id,
             "actor_name": self.name,
             "actor_key": list(self.key),
             "generation": self.generation,
         }
-        return ActorLog(logging.getLogger(NAME), fields)
+        object.__setattr__(self, "log", ActorLog(logging.getLogger(NAME), fields))
 
 
 class ActorContext:

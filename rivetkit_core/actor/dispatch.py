@@ -15,6 +15,7 @@ from rivetkit_core.actor.context import ActorContext
 from rivetkit_core.actor.factory import ActionSpec, ActorFactory, ActorInstance
 from rivetkit_core.actor.firing import current_fire
 from rivetkit_core.actor.gate import Gate
+from rivetkit_core.actor.hibernation import SocketKeeper
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.queue_sends import accept_message
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
@@ -30,6 +31,7 @@ class Dispatch:
     """The work that comes to one generation from outside.
 
     Args:
+        began: Told that user code starts that may change state long before it ends.
         touched: Told that user code ran.
         sleeping: Whether the actor is going to sleep, and takes calls but nothing from sockets.
     """
@@ -44,6 +46,7 @@ class Dispatch:
         work: WorkRegistry,
         outbox: Outbox,
         connections: Connections,
+        began: Callable[[], None],
         touched: Callable[[], None],
         sleeping: Callable[[], bool],
         metrics: Recorder,
@@ -55,12 +58,17 @@ class Dispatch:
         self._work = work
         self._outbox = outbox
         self._connections = connections
+        self._began = began
         self._touched = touched
         self._sleeping = sleeping
         self._metrics = metrics
 
-    async def open_connection(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
+    async def open_connection(
+        self, params: bytes | None, sink: ConnectionSink | None, keeper: SocketKeeper | None = None
+    ) -> Connection:
         """Run the connect hooks in the current task and admit the connection (9.2).
+
+        ``keeper``: keeps its websocket while the actor sleeps.
 
         Raises:
             RivetError: As a client may see it: refused, timed out, or the actor takes no connections.
@@ -68,7 +76,7 @@ class Dispatch:
         if sink is not None:
             self._refuse_socket()
         with self._gate.accept("connect"):
-            return await self._open(params, sink)
+            return await self._open(params, sink, keeper)
 
     async def run_action(self, name: str, args: bytes, conn: Connection) -> bytes:
         """Run an action in the current task and return its output when it may be seen (4.7).
@@ -120,12 +128,18 @@ class Dispatch:
             finally:
                 self._connections.remove(conn)
 
+    async def open_for_request(self, params: bytes | None) -> Connection:
+        """A connection for work that was admitted: the connect hooks run, and nobody is refused halfway."""
+        return await self._open(params, None)
+
     async def run_scheduled(self, name: str, args: bytes) -> bytes:
         """Run an action without a connection, as work that was admitted when it was planned."""
         return await self._act(name, args, None)
 
-    async def _open(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
-        conn = await self._shown(self._connections.open(params, sink))
+    async def _open(
+        self, params: bytes | None, sink: ConnectionSink | None, keeper: SocketKeeper | None = None
+    ) -> Connection:
+        conn = await self._shown(self._connections.open(params, sink, keeper))
         if self._instance().connection_hooks:  # otherwise nothing ran that anybody could see
             try:
                 await self._outbox.settled()
@@ -146,10 +160,12 @@ class Dispatch:
             return await self._finished(name, args, conn, spec)
 
     async def _finished(self, name: str, args: bytes, conn: Connection | None, spec: ActionSpec) -> bytes:
+        self._began()
         meter = self._metrics.action(name, scheduled=conn is None)
         began, failed = meter.began(), True
         try:
-            output = await self._shown(self._budgeted(name, args, conn, spec))
+            with self._outbox.whole():
+                output = await self._shown(self._budgeted(name, args, conn, spec))
             failed = False
         finally:
             took = meter.ended(began, failed=failed)

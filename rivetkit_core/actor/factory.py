@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from rivetkit_core.actor.resources import Resource
+from rivetkit_core.asgi import Receive, Scope, Send
 from rivetkit_core.config import ActorConfig, Durability
 
 if TYPE_CHECKING:
@@ -98,6 +99,18 @@ class ActorInstance(Protocol):
 
     async def create_conn_state(self, conn: Connection) -> None: ...
 
+    def encode_conn_state(self, conn: Connection) -> bytes:
+        """A connection's own state as CBOR; equal states give equal bytes."""
+        ...
+
+    def restore_conn(self, conn: Connection, state: bytes) -> None:
+        """Take up a connection that outlived a generation, with its stored state; there are no connect hooks.
+
+        Raises:
+            ValidationError: Parameters or state no longer fit.
+        """
+        ...
+
     async def on_connect(self, conn: Connection) -> None: ...
 
     async def on_disconnect(self, conn: Connection) -> None: ...
@@ -117,6 +130,32 @@ class ActorInstance(Protocol):
 
     async def run_action(self, name: str, args: bytes, conn: Connection | None) -> bytes:
         """Run a declared action. ``args`` is a CBOR array; returns one CBOR item."""
+        ...
+
+    @property
+    def serves_http(self) -> bool:
+        """Whether ``on_request`` does anything; if not, it is not called, and clients get a 404."""
+        ...
+
+    @property
+    def serves_websockets(self) -> bool:
+        """Whether ``on_websocket`` does anything; if not, it is not called, and clients are closed."""
+        ...
+
+    def can_hibernate(self, scope: Scope) -> bool:
+        """Whether a raw websocket may outlive this generation, by the request it begins with."""
+        ...
+
+    async def on_request(self, conn: Connection, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a raw request, as an ASGI application would."""
+        ...
+
+    async def on_websocket(self, conn: Connection, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a raw websocket until it ends, as an ASGI application would.
+
+        Called again, with ``restored`` in the scope's state, for one that an earlier generation had.
+        Cancelled when the generation ends and the websocket stays.
+        """
         ...
 
     async def admit_message(self, queue: str, body: bytes, conn: Connection) -> AdmittedMessage:

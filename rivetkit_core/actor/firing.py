@@ -3,7 +3,7 @@
 Invariants
     What is dispatched was claimed durably before, so a crash runs it once less, never once more (unless its
     author asked for retries).
-    What was claimed is dispatched, whatever else fails.
+    What was claimed is dispatched, whatever else fails. Like every action it ends with the grace period.
     There is one timer and one drain; an older timer that fires does nothing.
     Nothing is claimed before ``begin`` and after ``suspend``.
 """
@@ -75,8 +75,8 @@ class Claim:
 class Source(Protocol):
     """Something that becomes due."""
 
-    def next_at(self, after: int | None) -> int | None:
-        """The first due time, in milliseconds; with ``after``, the first one later than that."""
+    def next_at(self) -> int | None:
+        """The first due time, in milliseconds."""
         ...
 
     async def prepare(self, now: int) -> None:
@@ -115,9 +115,9 @@ class Firing:
         self._epoch = 0
         self._timer: Timer | None = None
 
-    def next_at(self, after: int | None = None) -> int | None:
+    def next_at(self) -> int | None:
         """The first due time of all sources."""
-        times = [at for source in self._sources if (at := source.next_at(after)) is not None]
+        times = [at for source in self._sources if (at := source.next_at()) is not None]
         return min(times, default=None)
 
     async def begin(self) -> None:

@@ -16,7 +16,7 @@ from typing import TypeVar
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.logs import ActorLog
 from rivetkit_core.actor.outbox import Durability
-from rivetkit_core.actor.work import WorkRegistry
+from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.errors import RivetError, StorageError, error, find, is_public, masked, rebuild
 from rivetkit_core.metrics.recorder import Recorder
 
@@ -54,20 +54,20 @@ class Gate:
         """How much was accepted and has no answer yet."""
         return self._accepted
 
-    def accept(self, operation: str) -> Accepted:
+    def accept(self, operation: str, kind: WorkKind = WorkKind.ACTION) -> Accepted:
         """Run what is inside as accepted work of the current task.
 
         Raises:
             RivetError: As a client may see it.
         """
-        return Accepted(self, operation)
+        return Accepted(self, operation, kind)
 
-    def enter(self, operation: str) -> asyncio.Task[object]:
+    def enter(self, operation: str, kind: WorkKind) -> asyncio.Task[object]:
         """Begin accepted work; ``leave`` must follow."""
         self.admit(operation)
         if self._log.verbose:
             self._note("dispatch command received", operation, "enqueued")
-        task = self._work.enter()
+        task = self._work.enter(kind)
         self._accepted += 1
         return task
 
@@ -161,15 +161,16 @@ class Gate:
 class Accepted:
     """One piece of accepted work; a class of its own because every action passes through here."""
 
-    __slots__ = ("_cancelled_before", "_durability", "_gate", "_operation", "_task")
+    __slots__ = ("_cancelled_before", "_durability", "_gate", "_kind", "_operation", "_task")
 
-    def __init__(self, gate: Gate, operation: str) -> None:
+    def __init__(self, gate: Gate, operation: str, kind: WorkKind) -> None:
         self._gate = gate
         self._operation = operation
+        self._kind = kind
         self._durability = Durability(None)
 
     def __enter__(self) -> None:
-        self._task = self._gate.enter(self._operation)
+        self._task = self._gate.enter(self._operation, self._kind)
         self._cancelled_before = self._task.cancelling()
         self._durability.__enter__()
 

@@ -156,9 +156,9 @@ class Jobs:
 
     # --- firing ---------------------------------------------------------------------------------
 
-    def next_at(self, after: int | None) -> int | None:
+    def next_at(self) -> int | None:
         times = (job.next_at for job in self._jobs.values())
-        return min((at for at in times if at is not None and (after is None or at > after)), default=None)
+        return min((at for at in times if at is not None), default=None)
 
     async def prepare(self, now: int) -> None:
         return None
@@ -217,9 +217,9 @@ class Jobs:
                     self._store(batch, after)
 
         await self._commit(shorten)
-        await self.discard(lost)
+        await self.discard(lost, self._commit)
 
-    async def discard(self, keys: Sequence[bytes]) -> None:
+    async def discard(self, keys: Sequence[bytes], commit: Commit) -> None:
         """Delete rows that nobody counts any more."""
 
         def delete(batch: Batch) -> None:
@@ -227,7 +227,7 @@ class Jobs:
                 batch.delete(key)
 
         if keys:
-            await self._commit(delete)
+            await commit(delete)
 
     def _store(self, batch: Batch, job: Job) -> None:
         batch.put(job_key(job.slot), encode_job(job))

@@ -1,22 +1,18 @@
 """The actor's key-value store as its code uses it (actor-runtime 11.1): bytes to bytes, under ``04``.
 
-A write is durable when it returns. In code that is strict it waits for the next save instead, which stores
-it together with the state: a crash leaves both as they were at one moment. Reads see what waits.
+Whether a write is durable when it returns, or waits for a save, is the records' business.
 
 Invariants
     Limits are checked before anything is asked of storage.
-    Writes to a key take effect in the order they were made, strict or not.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from rivetkit_core.actor.logs import ActorLog
-from rivetkit_core.actor.pending import PendingRecords
-from rivetkit_core.actor.saver import Saver
 from rivetkit_core.clock import Clock
 from rivetkit_core.errors import error
 from rivetkit_core.host.port import ActorStorage, Records, prefix_end
@@ -33,24 +29,10 @@ class KeyValues:
 
     Every method raises ``kv.closed`` after the generation ended, what the limits say, and StorageError as
     ``ActorStorage`` does.
-
-    Args:
-        gated: Whether what the running code writes must wait for the next save.
     """
 
-    def __init__(
-        self,
-        storage: ActorStorage,
-        *,
-        saver: Saver,
-        gated: Callable[[], bool],
-        clock: Clock,
-        log: ActorLog,
-    ) -> None:
+    def __init__(self, storage: ActorStorage, *, clock: Clock, log: ActorLog) -> None:
         self._storage = storage
-        self._saver = saver
-        self._pending: PendingRecords = saver.pending
-        self._gated = gated
         self._clock = clock
         self._log = log
         self._closed = False
@@ -59,28 +41,29 @@ class KeyValues:
         """The values of keys, in their order; None for those that are not there."""
         with self._operation("get", len(keys)) as done:
             stored = _all_stored(keys)
-            found = await self._load(stored)
+            found = await self._storage.load(stored)
             done.results = len(found)
             return [found.get(key) for key in stored]
 
     async def put(self, entries: Mapping[bytes, bytes]) -> None:
         """Write all entries or none."""
         with self._operation("put", len(entries)):
-            changes: dict[bytes, bytes | None] = dict(
-                zip(_all_stored(list(entries)), entries.values(), strict=True)
-            )
+            changes = dict(zip(_all_stored(list(entries)), entries.values(), strict=True))
             for value in entries.values():
                 if len(value) > MAX_VALUE:
                     raise error("kv.value_too_large", size=len(value), limit=MAX_VALUE)
             size = sum(encoded_size(key) + len(value) for key, value in entries.items())
             if size > MAX_BATCH:
                 raise error("kv.batch_too_large", size=size, limit=MAX_BATCH)
-            await self._write(changes)
+            if changes:
+                await self._storage.apply(changes)
 
     async def delete(self, keys: Sequence[bytes]) -> None:
         """Delete all keys or none; missing ones are fine."""
         with self._operation("delete", len(keys)):
-            await self._write(dict.fromkeys(_all_stored(keys)))
+            deletes = _all_stored(keys)
+            if deletes:
+                await self._storage.apply({}, deletes)
 
     async def list_range(
         self, start: bytes, end: bytes | None, *, reverse: bool = False, limit: int | None = None
@@ -94,7 +77,6 @@ class KeyValues:
             raise ValueError(f"limit is {limit}; a listing has no fewer than 0 records")
         with self._operation("list", 0) as done:
             first, last = _span(start, end)
-            await self._flush()
             found = await self._storage.list_range(first, last, reverse=reverse, limit=limit)
             done.results = len(found)
             return [(key[len(PREFIX) :], value) for key, value in found]
@@ -109,7 +91,6 @@ class KeyValues:
         """Delete from ``start`` up to, not including, ``end`` (None: the last one), all or nothing."""
         with self._operation("delete_range", 0):
             first, last = _span(start, end)
-            await self._flush()
             await self._storage.delete_range(first, last)
 
     def close(self) -> None:
@@ -117,32 +98,6 @@ class KeyValues:
         self._closed = True
 
     # --- inside ---------------------------------------------------------------------------------
-
-    async def _load(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        waiting = {key: self._pending.get(key) for key in keys if key in self._pending}
-        asked = [key for key in dict.fromkeys(keys) if key not in waiting]
-        found = await self._storage.load(asked) if asked else {}
-        return {**found, **{key: value for key, value in waiting.items() if value is not None}}
-
-    async def _write(self, changes: Mapping[bytes, bytes | None]) -> None:
-        if not changes:
-            return
-        pending = self._pending
-        if self._gated():
-            while len(pending) and not pending.takes(changes):
-                await self._flush()
-            if pending.takes(changes):
-                pending.add(changes)
-                self._saver.request()
-                return
-        elif any(key in pending for key in changes):
-            await self._flush()
-        puts = {key: value for key, value in changes.items() if value is not None}
-        await self._storage.apply(puts, [key for key, value in changes.items() if value is None])
-
-    async def _flush(self) -> None:
-        if len(self._pending):
-            await self._saver.request_and_wait()
 
     def _operation(self, name: str, key_count: int) -> _Operation:
         if self._closed:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 from rivetkit_core.errors import RivetError
-from rivetkit_core.host.port import ActorDatabase, SqlResult, SqlStatement
+from rivetkit_core.host.port import ActorDatabase, JointCommit, SqlResult, SqlStatement
 from rivetkit_core.metrics.recorder import Recorder
 
 T = TypeVar("T")
@@ -33,6 +33,10 @@ class MeteredDatabase:
     @property
     def session(self) -> int:
         return self._port.session
+
+    @property
+    def joint(self) -> JointCommit | None:
+        return self._port.joint
 
     async def execute(self, statement: SqlStatement) -> SqlResult:
         word = first_word(statement.sql)

@@ -5,7 +5,7 @@ it but moves it behind the time its action may take: if nobody is left to say ho
 again by itself.
 
 Invariants
-    The snapshot as storage has it is the only list there is; it is sorted by time, then id.
+    What fires is in the snapshot as storage has it; it is sorted by time, then id.
     A claimed one-shot is gone before its action starts, and one with retries counts the try before.
 """
 
@@ -53,6 +53,7 @@ class OneShots:
 
     Args:
         stored: The one-shots that storage has.
+        current: The one-shots as the actor's code knows them: some may wait to be stored, or to be removed.
         patience: Milliseconds after which an action has ended, one way or another.
     """
 
@@ -60,6 +61,7 @@ class OneShots:
         self,
         *,
         stored: Callable[[], tuple[ScheduleEvent, ...]],
+        current: Callable[[], tuple[ScheduleEvent, ...]],
         storage: ActorStorage,
         clock: Clock,
         entropy: Entropy,
@@ -68,6 +70,7 @@ class OneShots:
         log: ActorLog,
     ) -> None:
         self._stored = stored
+        self._current = current
         self._storage = storage
         self._clock = clock
         self._entropy = entropy
@@ -78,11 +81,11 @@ class OneShots:
 
     def all(self) -> tuple[ScheduleEvent, ...]:
         """Every pending one-shot, in the order in which they are due."""
-        return self._stored()
+        return self._current()
 
     def get(self, event_id: str) -> ScheduleEvent | None:
         """A pending one-shot."""
-        return next((event for event in self._stored() if event.event_id == event_id), None)
+        return next((event for event in self._current() if event.event_id == event_id), None)
 
     def plan(self, timestamp: int, action: str, args: bytes, retries: Retries | None) -> ScheduleEvent:
         """A new one-shot, for ``add``."""
@@ -106,16 +109,23 @@ class OneShots:
             batch.then(partial(self._tries.pop, event_id, None))
         return True
 
+    def _ready(self) -> Sequence[ScheduleEvent]:
+        stored, current = self._stored(), self._current()
+        if stored is current:
+            return stored
+        return [event for event in stored if event in current]
+
     # --- firing ---------------------------------------------------------------------------------
 
-    def next_at(self, after: int | None) -> int | None:
-        for event in self._stored():
-            if after is None or event.timestamp > after:
-                return event.timestamp
-        return None
+    def next_at(self) -> int | None:
+        return _first(self._ready())
+
+    def next_known(self) -> int | None:
+        """``next_at``, with those that wait to be stored."""
+        return _first(self._current())
 
     async def prepare(self, now: int) -> None:
-        due = [event.event_id for event in self._stored()[:CLAIM_SIZE] if event.timestamp <= now]
+        due = [event.event_id for event in self._ready()[:CLAIM_SIZE] if event.timestamp <= now]
         unread = [one for one in due if one.startswith(_RETRIED) and one not in self._tries]
         if not unread:
             return
@@ -124,7 +134,7 @@ class OneShots:
             self._tries[one] = self._read(one, found.get(retry_key(one)))
 
     def claim(self, batch: Batch, now: int) -> Sequence[Claim]:
-        due = [event for event in batch.events[:CLAIM_SIZE] if event.timestamp <= now]
+        due = [event for event in self._ready()[:CLAIM_SIZE] if event.timestamp <= now]
         claims: list[Claim] = []
         for event in due:
             if event.event_id.startswith(_RETRIED):
@@ -183,6 +193,10 @@ class OneShots:
         except ProtocolError as failure:
             self._log.error("the retries of one-shot %s cannot be read: %s", event_id, failure)
         return RetryRecord(0, 0, 1, 1)
+
+
+def _first(events: Sequence[ScheduleEvent]) -> int | None:
+    return events[0].timestamp if events else None
 
 
 def _delay(record: RetryRecord) -> int:

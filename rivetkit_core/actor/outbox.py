@@ -14,10 +14,12 @@ from __future__ import annotations
 import contextvars
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
 from rivetkit_core.actor.saver import Saver
 
+_NOTHING: AbstractContextManager[None] = nullcontext()
 _strict: contextvars.ContextVar[bool | None] = contextvars.ContextVar("rivetkit_strict", default=None)
 
 
@@ -63,6 +65,10 @@ class Outbox:
             await self._saver.request_and_wait()
         elif self._waiting:
             await self._saver.completion(self._waiting[-1][0])
+
+    def whole(self) -> AbstractContextManager[None]:
+        """Around strict code whose effects belong together: no save of a timer parts them."""
+        return self._saver.whole() if self.gated else _NOTHING
 
     def discard(self) -> int:
         """Forget what still waits, because its state will never be durable; returns how many that were."""

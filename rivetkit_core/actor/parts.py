@@ -18,6 +18,7 @@ from rivetkit_core.actor.database import Database
 from rivetkit_core.actor.dispatch import Dispatch
 from rivetkit_core.actor.factory import ActorFactory, ActorInstance
 from rivetkit_core.actor.gate import Gate
+from rivetkit_core.actor.hibernation import ConnectionRecords
 from rivetkit_core.actor.inspector_token import InspectorOptions, InspectorToken
 from rivetkit_core.actor.kv import KeyValues
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle
@@ -25,18 +26,23 @@ from rivetkit_core.actor.metered_database import MeteredDatabase
 from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
 from rivetkit_core.actor.queue import ActorQueue
+from rivetkit_core.actor.queue_store import Strict
+from rivetkit_core.actor.raw import Raw
 from rivetkit_core.actor.resources import Resources
+from rivetkit_core.actor.restoring import RestoredConnections
 from rivetkit_core.actor.run import RunHandler
 from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.schedule import Schedule
 from rivetkit_core.actor.shutdown import Shutdown
 from rivetkit_core.actor.sleep import Sleep
 from rivetkit_core.actor.startup import Startup
+from rivetkit_core.actor.strict_records import StrictRecords
 from rivetkit_core.actor.subscribing import Subscribing
+from rivetkit_core.actor.waiting import WaitingSql
 from rivetkit_core.actor.work import AWAKE, BACKGROUND, TIMED, WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.host.port import ActorAccess, ActorDatabase, ActorHost, ActorStorage
+from rivetkit_core.host.port import ActorAccess, ActorDatabase, ActorHost, ActorStorage, WriteLimit
 from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.metrics.recorder import Recorder
 from rivetkit_core.metrics.series import Key
@@ -50,6 +56,7 @@ class ActorPorts:
         database: None where the host has no databases for actors.
         expose_errors: Clients see the messages of internal errors.
         metrics: Where the generation's numbers are added up; None if nobody asks for those of the process.
+        write_limit: What one write of ``storage`` takes.
     """
 
     storage: ActorStorage
@@ -61,6 +68,7 @@ class ActorPorts:
     expose_errors: bool = False
     metrics: ProcessMetrics | None = None
     inspector: InspectorOptions = field(default_factory=InspectorOptions)
+    write_limit: WriteLimit | None = None
 
 
 class ActorParts:
@@ -88,26 +96,31 @@ class ActorParts:
         self._observer: StateObserver | None = None
         self.metrics = Recorder(clock, identity.actor_id, identity.name)
         self.work = WorkRegistry(self.metrics, log)
+        self._metered = None if ports.database is None else MeteredDatabase(ports.database, self.metrics)
+        self.sql = WaitingSql(self._metered)
         self.saver = self._make_saver()
+        self.saver.snapshot.connections = self.conn_records = self._make_records()
         self.token = InspectorToken(ports.inspector, entropy=ports.entropy, saver=self.saver)
         self.outbox = Outbox(self.saver, strict=config.durability == "strict", log=log)
         self.connections = self._make_connections()
+        self.restored = RestoredConnections(self.connections, backlog=config.connection_backlog)
         self.run = self._make_run()
         self.sleep = self._make_sleep()
         self.work.on_quiet = self.sleep.touch
+        self.records = StrictRecords(ports.storage, saver=self.saver, gated=self._gated)
         self.alarm = Alarm(storage=ports.storage, set_alarm=ports.host.set_alarm, log=log)
         self.gate = self._make_gate()
         self.schedule = self._make_schedule()
         self.queue = self._make_queue()
-        self.kv = KeyValues(ports.storage, saver=self.saver, gated=self._gated, clock=clock, log=log)
-        self._metered = None if ports.database is None else MeteredDatabase(ports.database, self.metrics)
-        self.database = Database(self._metered, clock=clock, log=log)
+        self.kv = KeyValues(self.records, clock=clock, log=log)
+        self.database = self._make_database()
         self.resources = Resources(clock, timeout=config.create_vars_timeout, log=log)
         self.context = self._make_context()
         self.context.abort_signal.add_callback(self.queue.abort)
         self.startup = self._make_startup()
         self.shutdown = self._make_shutdown()
         self.dispatch = self._make_dispatch()
+        self.raw = self._make_raw()
         self.subscribing = self._make_subscribing()
         self.instance: ActorInstance = factory.create(self.context)
         self._observe()
@@ -115,11 +128,13 @@ class ActorParts:
 
     def touched(self) -> None:
         """User code ran, so state may have changed; whether it did is found out when it matters."""
-        if not self.instance.has_state:
-            return
-        self.saver.request()
+        self._request_save()
         if self._observer is not None:
             self._observer.look()
+
+    def _request_save(self) -> None:
+        if self.instance.has_state:
+            self.saver.request()
 
     def _gauges(self) -> dict[Key, float]:
         """What holds now, for whoever reads the metrics (4.8, 13.1)."""
@@ -150,8 +165,17 @@ class ActorParts:
         """Whether effects wait for the state's next save; during the start there may be none yet."""
         return self._lifecycle() is not Lifecycle.LOADING and self.outbox.gated
 
+    def _busy(self) -> bool:
+        """Whether user code runs that may change what a save has just taken down."""
+        return self.work.active > 0 or (self.run.active and not self.work.queue_waits)
+
     def _capture(self) -> bytes:
         return self.instance.encode_state() if self.instance.has_state else b""
+
+    def _sql_lost(self) -> None:
+        self._log.error("SQLite undid what was not saved yet: the actor goes back to its storage")
+        self.saver.lose()
+        self._ports.host.report_crash("the database undid what was not saved yet")
 
     def _run_failed(self, failure: Exception) -> None:
         self._log.error("run failed", exc_info=failure)
@@ -182,8 +206,27 @@ class ActorParts:
             work=self.work,
             interval=self._config.state_save_interval,
             capture=self._capture,
-            busy=lambda: self.work.active > 0 or (self.run.active and not self.work.queue_waits),
+            busy=self._busy,
             metrics=self.metrics,
+            sql=self.sql,
+            limit=self._ports.write_limit,
+        )
+
+    def _make_database(self) -> Database:
+        database = Database(
+            self._metered, clock=self._clock, log=self._log, saver=self.saver, gated=self._gated
+        )
+        self.saver.would_wait_for_itself = database.would_wait_for_itself
+        self.sql.lost = self._sql_lost
+        return database
+
+    def _make_records(self) -> ConnectionRecords:
+        return ConnectionRecords(
+            request=lambda immediate: self.saver.request(immediate=immediate),
+            busy=self._busy,
+            encode=lambda conn: self.instance.encode_conn_state(conn),
+            broken=lambda conn: conn.close(1011, "actor.hibernation_persist_failed"),
+            log=self._log,
         )
 
     def _make_connections(self) -> Connections:
@@ -196,6 +239,7 @@ class ActorParts:
             outbox=self.outbox,
             touched=self.touched,
             emptied=lambda: self.sleep.touch(),
+            records=self.conn_records,
             metrics=self.metrics,
         )
 
@@ -215,14 +259,14 @@ class ActorParts:
             config=self._config,
             work=self.work,
             ready=lambda: self._lifecycle() is Lifecycle.STARTED,
-            connections=lambda: len(self.connections),
+            connections=lambda: self.connections.keeping_awake,
             running=lambda: self.run.active,
             request=self._ports.host.request_sleep,
         )
 
     def _make_queue(self) -> ActorQueue:
         return ActorQueue(
-            self._ports.storage,
+            self.records,
             self._clock,
             self._factory,
             queue_wait=self.work.queue_wait,
@@ -231,6 +275,7 @@ class ActorParts:
             alarm=self.alarm,
             metrics=self.metrics,
             log=self._log,
+            strict=Strict(lambda: self.outbox.durability(False), self.records.then, self.records.settled),
         )
 
     def _make_gate(self) -> Gate:
@@ -254,6 +299,7 @@ class ActorParts:
             factory=self._factory,
             alarm=self.alarm,
             gate=self.gate,
+            gated=self._gated,
             run=lambda name, args: self.dispatch.run_scheduled(name, args),
             log=self._log,
         )
@@ -287,6 +333,7 @@ class ActorParts:
             storage=self._ports.storage,
             saver=self.saver,
             schedule=self.schedule,
+            connections=self.restored,
             resources=self.resources,
             capture=self._capture,
             made=self._reset_observer,
@@ -303,9 +350,23 @@ class ActorParts:
             work=self.work,
             outbox=self.outbox,
             connections=self.connections,
+            began=self._request_save,
             touched=self.touched,
             sleeping=lambda: self._lifecycle() is Lifecycle.SLEEP_GRACE,
             metrics=self.metrics,
+        )
+
+    def _make_raw(self) -> Raw:
+        return Raw(
+            config=self._config,
+            clock=self._clock,
+            instance=lambda: self.instance,
+            gate=self.gate,
+            work=self.work,
+            outbox=self.outbox,
+            connections=self.connections,
+            open_connection=self.dispatch.open_for_request,
+            touched=self.touched,
         )
 
     def _make_subscribing(self) -> Subscribing:

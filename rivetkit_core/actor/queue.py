@@ -20,7 +20,7 @@ from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
 from rivetkit_core.actor.queue_message import ReceivedMessage, SentMessage
 from rivetkit_core.actor.queue_store import Completable as Completable
-from rivetkit_core.actor.queue_store import Names, QueueStore
+from rivetkit_core.actor.queue_store import Names, QueueStore, Strict
 from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorStorage
@@ -36,6 +36,7 @@ class ActorQueue:
         touched: Called when a receiver comes for more, so that what it did with the last message is saved.
         used: Called when somebody sent.
         alarm: Told about messages that wait for their time.
+        strict: What is special where writes of strict code wait.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class ActorQueue:
         alarm: Alarm,
         metrics: Recorder,
         log: ActorLog = NO_ACTOR,
+        strict: Strict | None = None,
     ) -> None:
         self._queue_wait = queue_wait
         self._clock = clock
@@ -60,7 +62,13 @@ class ActorQueue:
         self._aborted_at: int | None = None
         self._delays = any(spec.opted_in for spec in factory.queues.values())
         self._store = QueueStore(
-            storage, clock, factory.config, factory.queues, delayed=alarm.changed, log=log
+            storage,
+            clock,
+            factory.config,
+            factory.queues,
+            delayed=alarm.changed,
+            strict=strict,
+            log=log,
         )
         alarm.follow(self._next_alarm)
 
@@ -74,7 +82,7 @@ class ActorQueue:
     async def send(
         self, name: str, body: bytes, *, delay: float | None = None, key: str | None = None
     ) -> SentMessage:
-        """Store a message; on return it is durable.
+        """Store a message; on return it is durable. In strict code it is stored with everything else.
 
         Cancelling does not undo it.
 
@@ -265,11 +273,11 @@ class ActorQueue:
         await self._store.size()  # from now on it knows what is stored
         return self._store.next_due()
 
-    def _next_alarm(self, after: int | None) -> int | None:
+    def _next_alarm(self) -> int | None:
         # What is due already is there for whoever receives. What came due during the end, when nobody could
         # wait for it any more, is left to the next generation.
         since = time_ms(self._clock) if self._aborted_at is None else self._aborted_at - 1
-        return self._store.next_due(after=since if after is None else max(since, after))
+        return self._store.next_due(after=since)
 
     def _note(self, sent: SentMessage) -> None:
         if not sent.duplicate:

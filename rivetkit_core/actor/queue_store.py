@@ -10,7 +10,7 @@ Knows nothing of waiting: every method returns as soon as storage did.
 Invariants
     Whatever changes storage runs to its end even if its caller is cancelled: memory and storage agree. What a
     cancelled receiver will not learn of is put back.
-    A message received to be deleted was deleted before it is handed over.
+    A message received to be deleted was deleted before it is handed over, by strict code too.
     A sender's waiter exists before its message is stored, and is answered after it was deleted.
 """
 
@@ -19,6 +19,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -44,10 +46,34 @@ Completable = bool | Collection[str]
 _BATCH = 100  # records in one write, within the limits of every host
 
 
+def _now(follow: Callable[[], None]) -> None:
+    follow()
+
+
+async def _settled() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Strict:
+    """What is different in strict code.
+
+    Args:
+        at_once: Inside, nothing waits.
+        then: Calls something when everything written so far is durable.
+        settled: Returns when everything that the running code did is durable.
+    """
+
+    at_once: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    then: Callable[[Callable[[], None]], None] = _now
+    settled: Callable[[], Awaitable[None]] = _settled
+
+
 class QueueStore:
     """One actor's stored messages, and who waits for them. ``arrivals`` tells receivers to look again.
 
-    ``delayed`` is awaited when a message was stored that has to wait for its time.
+    ``delayed`` is awaited when a message was stored that has to wait for its time. ``strict`` says what is
+    special where ``storage`` lets writes of strict code wait: new messages wait, and receiving never does.
     """
 
     def __init__(
@@ -59,6 +85,7 @@ class QueueStore:
         *,
         delayed: Callable[[], Awaitable[None]],
         log: ActorLog = NO_ACTOR,
+        strict: Strict | None = None,
     ) -> None:
         self.log = log
         self.arrivals = Arrivals()
@@ -66,6 +93,7 @@ class QueueStore:
         self._clock = clock
         self._config = config
         self._delayed = delayed
+        self._strict = Strict() if strict is None else strict
         self._records = QueueRecords(storage, log)
         self._retries = Retries(specs, self._records, self.waiters, clock, log)
         self._duplicates = Duplicates(storage)
@@ -80,7 +108,8 @@ class QueueStore:
 
     async def take(self, names: Names, count: int, completable: Completable) -> list[ReceivedMessage]:
         """Up to ``count`` messages that are ready, oldest first."""
-        return await _to_the_end(self._take(names, count, completable), undo=self._give_back)
+        with self._strict.at_once():
+            return await _to_the_end(self._take(names, count, completable), undo=self._give_back)
 
     async def complete(self, message: ReceivedMessage, response: bytes | None) -> None:
         """Delete a message and answer its sender."""
@@ -88,15 +117,18 @@ class QueueStore:
 
     async def give_up(self, message: ReceivedMessage, delay: float | None, *, failed: bool) -> None:
         """Let a message be received again; with ``failed``, count that."""
-        await _to_the_end(self._give_up(message.id, delay, failed=failed))
+        with self._strict.at_once():
+            await _to_the_end(self._give_up(message.id, delay, failed=failed))
 
     async def redrive(self, name: str, limit: int | None) -> int:
         """Move dead letters back."""
-        return await _to_the_end(self._redrive(name, limit))
+        with self._strict.at_once():
+            return await _to_the_end(self._redrive(name, limit))
 
     async def reset(self) -> None:
         """Delete everything."""
-        await _to_the_end(self._reset())
+        with self._strict.at_once():
+            await _to_the_end(self._reset())
 
     async def has(self, names: Names) -> bool:
         """Whether a message is ready."""
@@ -152,7 +184,10 @@ class QueueStore:
             record = QueueMessage(name, body, now, available_at=self._retries.due(name, delay))
             self._check_limits(record)
             sent = await self._store(record, unique, wait=wait)
-        self.arrivals.wake()
+        # Whoever waits would take it at once, and store half of what its sender does.
+        self._strict.then(self.arrivals.wake)
+        if wait:
+            await self._strict.settled()
         if record.available_at is not None:
             await self._delayed()
         return sent
@@ -234,7 +269,8 @@ class QueueStore:
         async with self._lock:
             await self._open()
             await self._records.change({}, [message_id])
-        self.waiters.resolve(message_id, response)
+        await self._strict.settled()
+        self._strict.then(lambda: self.waiters.resolve(message_id, response))
 
     async def _give_up(self, message_id: int, delay: float | None, *, failed: bool) -> None:
         async with self._lock:

@@ -82,6 +82,7 @@ class Waiters:
         for future in self._futures.pop(message_id, []):
             if not future.done():
                 future.set_exception(failure)
+                future.exception()  # its sender may be gone
 
     def drop_all(self, reason: str) -> None:
         """Tell every sender that its reply will not come."""

@@ -119,10 +119,10 @@ class Recurring:
         def delete(batch: Batch) -> None:
             nonlocal existed
             existed = self._jobs.get(name) is not None
-            lost.extend(self._jobs.delete(batch, name))
+            lost[:] = self._jobs.delete(batch, name)
 
         await self._commit(delete)
-        await self._jobs.discard(lost)
+        await self._jobs.discard(lost, self._commit)
         return existed
 
     async def history(self, name: str, limit: int = _DEFAULT_LIMIT) -> builtins.list[HistoryRow]:
@@ -146,10 +146,10 @@ class Recurring:
         def put(batch: Batch) -> None:
             if self._jobs.get(wanted.name) is None:
                 self._admit(batch)
-            lost.extend(self._jobs.put(batch, wanted))
+            lost[:] = self._jobs.put(batch, wanted)
 
         await self._commit(put)
-        await self._jobs.discard(lost)
+        await self._jobs.discard(lost, self._commit)
 
 
 def _check_name(name: str) -> None:

@@ -1,10 +1,12 @@
 """Writes one actor's snapshot: when, and only if its bytes changed (actor-runtime 2.5).
 
-Records in ``pending`` are stored in the same write as the state.
+What strict code did waits for a save: records in ``pending``, one-shots from ``join``, statements in ``sql``.
+The snapshot writes it together with the state.
 
 Invariants
     Writes of one actor are serial, and each carries what the ones before it stored: saves the one-shots,
     batches the state. A request is complete only after a capture that began after it.
+    What a save stores is of one moment. A batch is stored after what waits, never without it.
     Batches from before the first initialization wait for it, so that a failed first start leaves nothing.
     Nothing is encoded before a save is due: a call that changes nothing costs nothing here.
     A failed write keeps everything dirty and is retried with back-off; requests that waited are told.
@@ -15,18 +17,21 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import replace
 
 from rivetkit_core.actor.batch import Batch
-from rivetkit_core.actor.pending import PendingRecords
+from rivetkit_core.actor.revisions import Revisions
+from rivetkit_core.actor.save_report import SaveReport
+from rivetkit_core.actor.snapshot import Snapshot
+from rivetkit_core.actor.waiting import WaitingSql
 from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, Timer
 from rivetkit_core.errors import RivetError, StorageError, error
-from rivetkit_core.host.port import ActorStorage
+from rivetkit_core.host.port import ActorStorage, WriteLimit
 from rivetkit_core.metrics.recorder import Recorder
-from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, encode_actor
+from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, ScheduleEvent, encode_actor
 
 _FIRST_RETRY = 0.1
 
@@ -35,7 +40,8 @@ class Saver:
     """Saves on request, at most every ``interval`` seconds unless a request is immediate.
 
     ``capture`` gives the current state's bytes; ``busy`` tells whether user code is running that may
-    change state after a save, in which case another save follows one interval later.
+    change state after a save, in which case another save follows one interval later. ``limit`` is what one
+    write of the host takes.
     """
 
     def __init__(
@@ -48,6 +54,8 @@ class Saver:
         capture: Callable[[], bytes],
         busy: Callable[[], bool],
         metrics: Recorder,
+        sql: WaitingSql | None = None,
+        limit: WriteLimit | None = None,
     ) -> None:
         self._storage = storage
         self._clock = clock
@@ -55,10 +63,8 @@ class Saver:
         self._interval = interval
         self._capture = capture
         self._busy = busy
-        self._metrics = metrics
-        self._record = ActorRecord(input=None, has_initialized=False, state=b"")
-        self._requested = 0
-        self._completed = 0
+        self._report = SaveReport(metrics, work.log)
+        self._revisions = Revisions()
         self._immediate = False
         self._due: float | None = None
         self._promised: float | None = None
@@ -67,24 +73,28 @@ class Saver:
         self._failures = 0
         self._ended = False
         self._writing = asyncio.Lock()
-        self._puts: dict[bytes, bytes] = {}
-        self._deletes: dict[bytes, None] = {}
-        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._last_save_at: float | None = None
-        self.pending = PendingRecords()
+        self._held = 0
+        self._overdue = False
+        self.sql = WaitingSql(None) if sql is None else sql
+        self.snapshot = Snapshot(storage, clock=clock, sql=self.sql, limit=limit, report=self._report)
+        self.pending = self.snapshot.pending
+        self.would_wait_for_itself: Callable[[], bool] = lambda: False
         self.on_complete: Callable[[int], None] | None = None
 
     @property
     def saved(self) -> ActorRecord:
         """The record as storage has it."""
-        return self._record
+        return self.snapshot.record
+
+    @property
+    def events(self) -> tuple[ScheduleEvent, ...]:
+        """The one-shots as the actor's code knows them: some may wait for a save."""
+        return self.snapshot.events
 
     def adopt(self, record: ActorRecord) -> None:
         """Start from a record that storage already holds."""
-        self._record = record
-        self._metrics.count("state_mutation_total", "internal_replace")
-        if record.input is not None and not record.has_initialized:
-            self._metrics.count("state_mutation_total", "input_set")
+        self.snapshot.adopt(record)
 
     async def write(self, record: ActorRecord) -> None:
         """Store input, state and initialization now; for startup, before anything else can save.
@@ -93,7 +103,7 @@ class Saver:
             StorageError: Nothing was written.
         """
         async with self._writing:
-            await self._store(replace(record, scheduled_events=self._record.scheduled_events))
+            await self._store(replace(record, scheduled_events=self.events))
 
     async def commit(self, prepare: Callable[[Batch], None]) -> None:
         """Store what ``prepare`` puts into a batch, all or nothing and now. Nothing is stored if it raises.
@@ -119,23 +129,75 @@ class Saver:
         self._work.spawn(WorkKind.SAVE, run())
         await written
 
+    async def join(self, prepare: Callable[[Batch], None]) -> None:
+        """Let what ``prepare`` puts into a batch wait for the next save, which stores it with all else.
+
+        ``prepare`` may be called again, on a batch that holds nothing. Who asked with ``then`` is told now.
+
+        Raises:
+            StorageError: It does not fit beside what waits, and that could not be stored.
+        """
+        while True:
+            async with self._writing:
+                batch = Batch(self.events)
+                prepare(batch)
+                changes: dict[bytes, bytes | None] = {**batch.puts, **batch.deletes}
+                if not self.pending or self.pending.takes(changes):
+                    self.pending.add(changes)
+                    self.snapshot.events = batch.events
+                    batch.stored()
+                    break
+            await self.request_and_wait()
+        self.request()
+
+    async def save_beside(self) -> None:
+        """Save now, for code that has the database's turn. To be run to its end.
+
+        Raises:
+            StorageError: Nothing was written; it is tried again.
+            Exception: The state could not be encoded.
+        """
+        async with self._writing:
+            captured = self._revisions.requested
+            await self._save()
+        self._complete(captured)
+
+    @contextlib.contextmanager
+    def whole(self) -> Generator[None]:
+        """Store nothing of what is done inside before its end, unless somebody asks for a save meanwhile."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            if self._overdue and not self._held:
+                self._overdue = False
+                self._schedule(0.0, immediate=False)
+
+    def lose(self) -> None:
+        """Never store anything again: memory is ahead of what can be stored."""
+        self.snapshot.lose()
+        self.abandon()
+
     def request(self, *, immediate: bool = False, max_wait: float | None = None) -> int:
         """Ask for a save; returns the request's revision. Never waits, never raises."""
-        self._requested += 1
         delay = 0.0 if immediate else self._delay(max_wait)
         if self._running and max_wait is not None:  # to be kept when the write under way has ended
             promised = self._clock.monotonic() + delay
             self._promised = promised if self._promised is None else min(promised, self._promised)
         self._schedule(delay, immediate=immediate)
-        return self._requested
+        return self._revisions.request()
 
     async def request_and_wait(self) -> None:
         """Ask for a save now and wait until it is durable. Cancelling stops the waiting only.
 
         Raises:
             StorageError: The write failed; it is retried in the background.
+            RivetError: ``sqlite.transaction_open``: the save would wait for the caller's own block.
             Exception: The state could not be encoded.
         """
+        if self.would_wait_for_itself():
+            raise error("sqlite.transaction_open")
         await self.completion(self.request(immediate=True))
 
     def completion(self, revision: int) -> asyncio.Future[None]:
@@ -143,14 +205,7 @@ class Saver:
 
         Completions resolve in the order of their revisions.
         """
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if revision <= self._completed:
-            waiter.set_result(None)
-        elif self._ended:
-            waiter.set_exception(StorageError("storage", "unavailable"))
-        else:
-            self._waiters.append((revision, waiter))
-        return waiter
+        return self._revisions.completion(revision)
 
     async def finish(self) -> None:
         """Save what there is one last time, whether or not anybody asked, and stop the timer.
@@ -160,23 +215,20 @@ class Saver:
             Exception: The state could not be encoded; likewise.
         """
         self._cancel_timer()
-        self._requested += 1
-        captured = self._requested
+        captured = self._revisions.request()
         try:
             await self._write_if_changed()
         except Exception as failure:
-            self._fail_waiters(failure)
+            self._revisions.fail(failure)
             raise
         finally:
-            self._ended = True
-            self._cancel_timer()
+            self._end()
         self._complete(captured)
 
     def abandon(self) -> None:
         """Drop the timer and every waiter without writing; for a failed start and for destroyed actors."""
-        self._ended = True
-        self._cancel_timer()
-        self._fail_waiters(StorageError("storage", "unavailable"))
+        self._end()
+        self._revisions.fail(StorageError("storage", "unavailable"))
 
     def _delay(self, max_wait: float | None) -> float:
         if self._last_save_at is None:
@@ -199,10 +251,16 @@ class Saver:
             return
         self._cancel_timer()
         self._due = due
-        self._timer = self._clock.call_later(delay, self._start)
+        self._timer = self._clock.call_later(delay, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = self._due = None
+        if self._held:
+            self._overdue = True
+        else:
+            self._start()
 
     def _start(self) -> None:
-        self._timer = self._due = None
         if self._running:
             return
         self._running = True
@@ -215,7 +273,7 @@ class Saver:
         try:
             while True:
                 self._immediate = False
-                captured = self._requested
+                captured = self._revisions.requested
                 try:
                     await self._write_if_changed()
                 except StorageError as failure:
@@ -223,7 +281,7 @@ class Saver:
                     return
                 except Exception as failure:
                     self._work.log.exception("state could not be encoded; storage keeps the previous one")
-                    self._fail_waiters(failure)
+                    self._revisions.fail(failure)
                     return
                 self._failures = 0
                 self._complete(captured)
@@ -232,104 +290,82 @@ class Saver:
         finally:
             self._running = False
         promised, self._promised = self._promised, None
-        if self._requested > self._completed or self._busy():
+        if self._revisions.open or self._busy():
             left = None if promised is None else max(0.0, promised - self._clock.monotonic())
             self._schedule(self._delay(left), immediate=False)
 
     async def _write_if_changed(self) -> None:
-        async with self._writing:
-            state = self._capture()
-            self._last_save_at = self._clock.monotonic()  # the interval bounds encodings as well as writes
-            if state != self._record.state or self.pending:
-                await self._store(replace(self._record, state=state))
+        async with self._alone():
+            await self._save()
+
+    @contextlib.asynccontextmanager
+    async def _alone(self) -> AsyncGenerator[None]:
+        """The right to write, and the database's turn if something waits there: that first, then this."""
+        while True:
+            if self.sql.waits:
+                async with self.sql.taken_along(), self._writing:
+                    yield
+                    return
+            async with self._writing:
+                if not self.sql.waits:
+                    yield
+                    return
+
+    async def _save(self) -> None:
+        # From here to the write nothing is awaited: what it stores is of one moment.
+        state = self._capture()
+        records = self.snapshot.connections
+        connections = records is not None and records.capture()
+        self._last_save_at = self._clock.monotonic()  # the interval bounds encodings as well as writes
+        if state != self.saved.state or connections or self.snapshot.waits:
+            await self._store(replace(self.saved, state=state, scheduled_events=self.events))
 
     async def _commit(self, prepare: Callable[[Batch], None]) -> None:
-        async with self._writing:
+        async with self._alone():
             if self._ended:
                 raise error("actor.stopping")
-            batch = Batch(self._record.scheduled_events)
+            first = not self.saved.has_initialized
+            if not first and self.snapshot.waits:
+                await self._save()
+            batch = Batch(self.events)
             prepare(batch)
-            record = replace(self._record, scheduled_events=batch.events)
-            if not record.has_initialized:
-                self._postpone(batch)
+            record = replace(self.saved, scheduled_events=batch.events)
+            if first:
+                self.pending.add({**batch.puts, **batch.deletes})
             elif batch.changes_events:
                 await self._storage.apply(
                     {**batch.puts, ACTOR_KEY: encode_actor(record)}, tuple(batch.deletes)
                 )
             elif not batch.is_empty:
                 await self._storage.apply(batch.puts, tuple(batch.deletes))
-            self._record = record
+            self.snapshot.record = record
+            self.snapshot.events = record.scheduled_events
             if batch.changes_events:
-                self._metrics.count("state_mutation_total", "scheduled_events_update")
+                self._report.planned()
             batch.stored()
 
-    def _postpone(self, batch: Batch) -> None:
-        for key in batch.puts:
-            self._deletes.pop(key, None)
-        for key in batch.deletes:
-            self._puts.pop(key, None)
-        self._puts.update(batch.puts)
-        self._deletes.update(batch.deletes)
-
     async def _store(self, record: ActorRecord) -> None:
-        puts, deletes = self.pending.take()
-        began = self._clock.monotonic()
-        try:
-            await self._storage.apply(
-                {**self._puts, **puts, ACTOR_KEY: encode_actor(record)}, (*self._deletes, *deletes)
-            )
-        except BaseException:
-            self.pending.failed()
-            self._saved("error", began)
-            raise
-        self._saved("success", began)
-        log = self._work.log
-        if log.verbose:
-            fields = {
-                "delta_count": 1 + len(puts) + len(deletes),
-                "serialized_bytes": len(record.state),
-                "save_request_revision": self._requested,
-                "elapsed_us": round((self._clock.monotonic() - began) * 1e6),
-            }
-            log.debug("state saved", extra=fields)
-        self.pending.stored()
-        self._puts, self._deletes = {}, {}
-        if record.has_initialized and not self._record.has_initialized:
-            self._metrics.count("state_mutation_total", "has_initialized")
-        self._record = record
+        await self.snapshot.store(record, self._revisions.requested)
         self._last_save_at = self._clock.monotonic()
-
-    def _saved(self, outcome: str, began: float) -> None:
-        took = self._clock.monotonic() - began
-        self._metrics.observe("state_save_duration_seconds", outcome, seconds=took)
 
     def _retry_later(self, failure: StorageError) -> None:
         self._failures += 1
         delay = min(_FIRST_RETRY * 2 ** min(self._failures - 1, 10), max(self._interval, _FIRST_RETRY))
-        self._work.log.error(
-            "state could not be saved, trying again in %.1f s: %s",
-            delay,
-            failure,
-            extra={"operation": "save", "attempt": self._failures},
-        )
-        self._fail_waiters(failure)
+        self._report.tries_again(delay, failure, self._failures)
+        self._revisions.fail(failure)
         self._running = False
         self._schedule(delay, immediate=False)
 
     def _complete(self, revision: int) -> None:
-        self._completed = max(self._completed, revision)
+        self._revisions.advance(revision)
         if self.on_complete is not None:
-            self.on_complete(self._completed)
-        while self._waiters and self._waiters[0][0] <= self._completed:
-            _, waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+            self.on_complete(self._revisions.completed)
+        self._revisions.release()
 
-    def _fail_waiters(self, failure: Exception) -> None:
-        while self._waiters:
-            _, waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_exception(failure)
+    def _end(self) -> None:
+        self._ended = True
+        self._revisions.end()
+        self._cancel_timer()
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

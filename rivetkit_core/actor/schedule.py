@@ -5,12 +5,14 @@
     firing      timer, claim, dispatch
 
 Invariants
-    Every change goes through ``_change``: stored, then the timer and the alarm follow it.
+    Every change goes through ``_change``: stored, then the timer and the alarm follow it. What strict code
+    plans is stored with its state: it fires after that. Until then the alarm knows both, the old and the new.
     Storage never holds more schedules than ``max_schedules`` because of this generation.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 
 from rivetkit_core.actor.alarm import Alarm
@@ -23,10 +25,10 @@ from rivetkit_core.actor.logs import ActorLog
 from rivetkit_core.actor.oneshots import OneShots, Retries
 from rivetkit_core.actor.recurring import Recurring
 from rivetkit_core.actor.saver import Saver
-from rivetkit_core.actor.work import WorkRegistry
+from rivetkit_core.actor.work import WorkKind, WorkRegistry
 from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.errors import error
+from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.port import ActorStorage
 from rivetkit_core.wire.cbor import EMPTY_ARRAY
 from rivetkit_core.wire.persisted import LAST_ALARM_KEY, ActorRecord, ScheduleEvent
@@ -45,7 +47,7 @@ _MARGIN = 1000
 class Schedule:
     """The schedules of one generation. Times are milliseconds since the Unix epoch.
 
-    ``run`` runs an action without a connection.
+    ``run`` runs an action without a connection. ``gated`` tells whether the running code is strict.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Schedule:
         alarm: Alarm,
         gate: Gate,
         run: Callable[[str, bytes], Awaitable[object]],
+        gated: Callable[[], bool],
         log: ActorLog,
     ) -> None:
         self._storage = storage
@@ -68,8 +71,12 @@ class Schedule:
         self._entropy = entropy
         self._actions = factory.actions
         self._maximum = factory.config.max_schedules
+        self._gated = gated
+        self._work = work
+        self._earliest: int | None = None
         self._oneshots = OneShots(
             stored=lambda: saver.saved.scheduled_events,
+            current=lambda: saver.events,
             storage=storage,
             clock=clock,
             entropy=entropy,
@@ -79,7 +86,7 @@ class Schedule:
         )
         self._jobs = Jobs(storage=storage, clock=clock, commit=self._change, actions=factory.actions, log=log)
         self.cron = Recurring(
-            self._jobs, commit=self._change, admit=self._require_room, actions=factory.actions
+            self._jobs, commit=self._planned, admit=self._require_room, actions=factory.actions
         )
         self._firing = Firing(
             [self._oneshots, self._jobs],
@@ -91,7 +98,7 @@ class Schedule:
             log=log,
         )
         self._alarm = alarm
-        alarm.follow(self._firing.next_at)
+        alarm.follow(self._next_alarm)
         self._found: Mapping[bytes, bytes] | None = None
 
     # --- one-shots ------------------------------------------------------------------------------
@@ -108,7 +115,8 @@ class Schedule:
         """Run an action once at ``timestamp``, or at once if that is past. ``args`` is a CBOR array.
 
         Returns:
-            The id. The event is durable and fires at most once; with ``retries``, at least once.
+            The id. The event is durable, in strict code with everything else, and fires at most once; with
+            ``retries``, at least once.
 
         Raises:
             RivetError: ``schedule.max_schedules_exceeded``, ``schedule.invalid_time`` for a time that cannot
@@ -126,7 +134,7 @@ class Schedule:
             self._require_room(batch)
             self._oneshots.add(batch, event, retries)
 
-        await self._change(add)
+        await self._planned(add)
         return event.event_id
 
     async def cancel(self, event_id: str) -> bool:
@@ -141,7 +149,7 @@ class Schedule:
             nonlocal removed
             removed = self._oneshots.remove(batch, event_id)
 
-        await self._change(remove)
+        await self._planned(remove)
         return removed
 
     def get(self, event_id: str) -> ScheduleEvent | None:
@@ -190,6 +198,35 @@ class Schedule:
         await self._saver.commit(prepare)
         self._firing.rearm()
         await self._alarm.changed()
+
+    async def _planned(self, prepare: Callable[[Batch], None]) -> None:
+        """``_change`` for what the actor's own code asks for."""
+        if not self._gated():
+            await self._change(prepare)
+            return
+
+        def join(batch: Batch) -> None:
+            before = (self._next_known(), self._earliest)
+            prepare(batch)
+            self._earliest = min((at for at in before if at is not None), default=None)
+
+        await self._saver.join(join)
+        self._saver.pending.then(self._stored)
+        await self._alarm.changed()
+
+    def _stored(self) -> None:
+        self._earliest = None
+        self._firing.rearm()
+        with contextlib.suppress(RivetError):  # at the end, the alarm is looked at again anyway
+            self._work.spawn(WorkKind.SAVE, self._alarm.changed())
+
+    def _next_known(self) -> int | None:
+        times = (self._oneshots.next_known(), self._jobs.next_at())
+        return min((at for at in times if at is not None), default=None)
+
+    def _next_alarm(self) -> int | None:
+        times = (self._next_known(), self._firing.next_at(), self._earliest)
+        return min((at for at in times if at is not None), default=None)
 
     def _require_room(self, batch: Batch) -> None:
         if len(batch.events) + self._jobs.count >= self._maximum:

@@ -7,6 +7,7 @@
 Invariants
     ``on_sleep`` or ``on_destroy`` runs once, whatever else happens.
     A socket is closed only when what its client asked for has been answered, or at the deadline.
+    A socket that is kept for the next generation is let go after the final save, of which it has to hear.
     No failure of user code keeps the final save from happening.
 """
 
@@ -97,6 +98,7 @@ class Shutdown:
         self._queue.drop_waiters()
         if not await self._join():
             await self._cancel_rest()
+        await self._saver.sql.end()
         self._step("work ended", kind)
         await self._resources.close()
         self._step("resources closed", kind)
@@ -105,7 +107,7 @@ class Shutdown:
             await self._alarm.clear()
         else:
             try:
-                await self._saver.finish()
+                await self._save()
             finally:
                 await self._alarm.finish()
         self._step("storage settled", kind)
@@ -117,6 +119,14 @@ class Shutdown:
                 extra={"reason": kind.value, "dropped": lost},
             )
 
+    async def _save(self) -> None:
+        connections = self._connections
+        connections.records.capture_later(connections.values())
+        try:
+            await self._saver.finish()
+        finally:
+            connections.release()
+
     async def end_at_once(self) -> None:
         """Cancel everything, without hooks and without saving. Safe at any time, more than once."""
         self._saver.abandon()
@@ -127,20 +137,20 @@ class Shutdown:
         await self._resources.abandon()
 
     def close_connections(self, kind: StopKind) -> None:
-        """Close every socket. Clients take ws.going_away as a reason to come back."""
+        """Close every socket that is not kept. Clients take ws.going_away as a reason to come back."""
         code, reason = (1000, "") if kind is StopKind.DESTROY else (1001, "ws.going_away")
-        self._connections.close_all(code, reason)
+        self._connections.close_leaving(code, reason)
 
     async def _finish_work(self, kind: StopKind) -> None:
         while not self._done(kind):
-            if self._work.idle and self._connections:
+            if self._work.idle and self._connections.leaving:
                 self.close_connections(kind)
             else:
                 await self._work.changed()
 
     def _done(self, kind: StopKind) -> bool:
         runs_on = self._run.active and kind is StopKind.SLEEP
-        return self._work.idle and not (self._connections or self._prevented() or runs_on)
+        return self._work.idle and not (self._connections.leaving or self._prevented() or runs_on)
 
     async def _cut_short(self, kind: StopKind, hook: asyncio.Task[None]) -> None:
         self._metrics.count("shutdown_timeout_total", kind.value)

@@ -22,15 +22,18 @@ class SleepBlocker(enum.Enum):
     NOT_READY = "not_ready"
     PREVENT_SLEEP = "prevent_sleep"
     NO_SLEEP = "no_sleep"
+    ACTIVE_HTTP_REQUESTS = "active_http_requests"
     ACTIVE_KEEP_AWAKE = "active_keep_awake"
     ACTIVE_INTERNAL_KEEP_AWAKE = "active_internal_keep_awake"
     ACTIVE_RUN_HANDLER = "active_run_handler"
     ACTIVE_DISCONNECT_CALLBACKS = "active_disconnect_callbacks"
     ACTIVE_CONNECTIONS = "active_connections"
+    ACTIVE_WEBSOCKET_CALLBACKS = "active_websocket_callbacks"
 
 
 _NO_TIME = 1e-6  # what floats leave of a wait that is over; a timer for it would fire for ever
 _KEEPING = frozenset({WorkKind.KEEP_AWAKE, WorkKind.STATE_CHANGE})
+_NAMED = frozenset({WorkKind.HTTP, WorkKind.DISCONNECT, WorkKind.WEBSOCKET})
 
 
 class Sleep:
@@ -109,9 +112,11 @@ class Sleep:
         if self._no_sleep:
             return SleepBlocker.NO_SLEEP
         counts = self._work.counts() if self._work.keeps_awake else {}
+        if counts.get(WorkKind.HTTP):
+            return SleepBlocker.ACTIVE_HTTP_REQUESTS
         if not _KEEPING.isdisjoint(counts):
             return SleepBlocker.ACTIVE_KEEP_AWAKE
-        if any(kind.blocks_sleep and kind is not WorkKind.DISCONNECT for kind in counts):
+        if any(kind.blocks_sleep and kind not in _NAMED for kind in counts):
             return SleepBlocker.ACTIVE_INTERNAL_KEEP_AWAKE
         if self._running() and not self._work.queue_waits:
             return SleepBlocker.ACTIVE_RUN_HANDLER
@@ -119,7 +124,16 @@ class Sleep:
             return SleepBlocker.ACTIVE_DISCONNECT_CALLBACKS
         if self._connections():
             return SleepBlocker.ACTIVE_CONNECTIONS
-        return None
+        return SleepBlocker.ACTIVE_WEBSOCKET_CALLBACKS if counts.get(WorkKind.WEBSOCKET) else None
+
+    @property
+    def committed(self) -> bool:
+        """Whether the actor will go to sleep, whatever comes now."""
+        return self.requested and self._explicit
+
+    def commit(self) -> None:
+        """For a host that keeps to what it was asked for: nothing takes the request back."""
+        self.requested = self._explicit = True
 
     def request(self) -> None:
         """Ask for sleep because the actor's own code wants it, busy or not. Idempotent."""

@@ -64,6 +64,9 @@ _PRAGMAS = frozenset(
 _READ_ONLY_PRAGMAS = frozenset({"schema_version", "encoding", "page_size"})
 _CHANGES = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE"})
 _MAIN_VERBS = _CHANGES | {"SELECT", "VALUES"}
+_READS = frozenset({"", "SELECT", "VALUES", "EXPLAIN"})
+_APART_VERBS = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK", "PRAGMA", "VACUUM"})
+_APART_WORDS = frozenset({"ROLLBACK", "DEFERRED", "DEFERRABLE"})
 _MAX_PARAMETERS = 32_766  # SQLite's own
 
 
@@ -76,11 +79,19 @@ class Parsed:
         slots: The parameters' names by position, None for those without.
         verb: The first word, in capitals; what a WITH leads to; ``ROLLBACK TO`` is a verb of its own. Empty
             for a statement that says nothing.
+        apart: Whether it cannot run in a transaction that others share: it ends it, may undo it, or may make
+            its commit fail.
     """
 
     sql: str
     slots: tuple[str | None, ...]
     verb: str
+    apart: bool
+
+    @property
+    def reads(self) -> bool:
+        """Whether it surely changes nothing."""
+        return self.verb in _READS
 
     @property
     def changes_rows(self) -> bool:
@@ -128,7 +139,9 @@ def parse(sql: str) -> Parsed:
     slots: list[str | None] = [None] * max((number for number, _ in numbers), default=0)
     for number, name in numbers:
         slots[number - 1] = name
-    return Parsed(_renumbered(sql, numbers) if any(slots) else sql, tuple(slots), verb)
+    words = {token.text.upper() for token in tokens if token.kind == "word"}
+    apart = verb in _APART_VERBS or not words.isdisjoint(_APART_WORDS)
+    return Parsed(_renumbered(sql, numbers) if any(slots) else sql, tuple(slots), verb, apart)
 
 
 @lru_cache(maxsize=256)

@@ -9,20 +9,22 @@ Invariants
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 
 from rivetkit_core.actor.budget import bounded
 from rivetkit_core.actor.factory import ActorInstance
+from rivetkit_core.actor.hibernation import SocketId
 from rivetkit_core.actor.inspector_token import INSPECTOR_TOKEN_KEY, InspectorToken
 from rivetkit_core.actor.resources import Resources
+from rivetkit_core.actor.restoring import RestoredConnections
 from rivetkit_core.actor.saver import Saver
 from rivetkit_core.actor.schedule import SCHEDULE_KEYS, Schedule
 from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.host.port import ActorStorage
 from rivetkit_core.metrics.recorder import Recorder
-from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor
+from rivetkit_core.wire.persisted import ACTOR_KEY, CONN_PREFIX, ActorRecord, decode_actor
 
 START_KEYS = (ACTOR_KEY, INSPECTOR_TOKEN_KEY, *SCHEDULE_KEYS)
 """What every start reads, at once."""
@@ -47,6 +49,7 @@ class Startup:
         storage: ActorStorage,
         saver: Saver,
         schedule: Schedule,
+        connections: RestoredConnections,
         resources: Resources,
         capture: Callable[[], bytes],
         made: Callable[[], None],
@@ -58,6 +61,7 @@ class Startup:
         self._storage = storage
         self._saver = saver
         self._schedule = schedule
+        self._connections = connections
         self._resources = resources
         self._capture = capture
         self._made = made
@@ -65,7 +69,7 @@ class Startup:
         self._metrics = metrics
         self._token = token
 
-    async def load(self, input: bytes | None) -> ActorRecord:
+    async def load(self, input: bytes | None, live: Collection[SocketId] = ()) -> ActorRecord:
         """The actor's record, or that of an actor that was never started.
 
         Raises:
@@ -77,6 +81,7 @@ class Startup:
         stored = found.get(ACTOR_KEY)
         if stored is None:
             return ActorRecord(input=input, has_initialized=False, state=b"")
+        self._connections.adopt(await self._storage.list(CONN_PREFIX), live)
         return decode_actor(stored)
 
     async def run(self, instance: ActorInstance, record: ActorRecord) -> None:
@@ -114,6 +119,7 @@ class Startup:
                 await self._create_state(instance, record)
                 await self._saver.write(replace(record, state=self._capture()))
             self._made()
+        self._connections.restore(instance)
         await self._open(instance)
 
     async def _create_state(self, instance: ActorInstance, record: ActorRecord) -> None:

@@ -13,13 +13,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import Collection, Mapping
 
 from rivetkit_core.actor.connections import Connection, ConnectionSink
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
-from rivetkit_core.actor.lifecycle import Lifecycle, StopKind
+from rivetkit_core.actor.hibernation import SocketId, SocketKeeper
+from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle, StopKind
 from rivetkit_core.actor.parts import ActorParts, ActorPorts
+from rivetkit_core.actor.restoring import StoredSocket
 from rivetkit_core.clock import time_ms
+from rivetkit_core.errors import error
 from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
 from rivetkit_core.wire.persisted import ActorRecord
 
@@ -40,19 +44,28 @@ class ActorTask:
         self.context = parts.context
         self.work = parts.work
         self.outbox = parts.outbox
+        self.raw = parts.raw
         self.connections = parts.connections
         self.sleep = parts.sleep
         self.schedule = parts.schedule
         self.metrics = parts.metrics
         self.inspector_token = parts.token
         self._late_until = 0.0
+        self.killed = False
 
     # --- start ----------------------------------------------------------------------------------
 
-    async def start(self, input: bytes | None, *, stored: ActorRecord | None = None) -> None:
+    async def start(
+        self,
+        input: bytes | None,
+        *,
+        stored: ActorRecord | None = None,
+        live: Collection[SocketId] = (),
+    ) -> None:
         """Load or create the state, run the startup hooks and accept dispatch (3.1).
 
         ``input`` counts only if storage has none. ``stored`` is what storage holds, if the caller knows it.
+        ``live`` are the websockets that were kept while the actor slept; ``reattach`` must follow for each.
         On failure nothing runs any more, and storage still says "not initialized" if it did before, so that
         the next start is a first start again.
 
@@ -65,7 +78,7 @@ class ActorTask:
             self._totals.enter(self.metrics)
         try:
             with self.metrics.phase("total"):
-                await self._start(input, stored)
+                await self._start(input, stored, live)
             if self._totals is not None:
                 self._totals.started(self.metrics)
             self._replied("start", began, "ok")
@@ -81,10 +94,12 @@ class ActorTask:
         finally:
             starting.reset(token)
 
-    async def _start(self, input: bytes | None, stored: ActorRecord | None) -> None:
+    async def _start(
+        self, input: bytes | None, stored: ActorRecord | None, live: Collection[SocketId]
+    ) -> None:
         phase = self.metrics.phase
         with phase("load_persisted"):
-            record = stored if stored is not None else await self._parts.startup.load(input)
+            record = stored if stored is not None else await self._parts.startup.load(input, live)
         self.metrics.is_new = not record.has_initialized
         self._parts.saver.adopt(record)
         self.context.input = record.input
@@ -104,8 +119,9 @@ class ActorTask:
         if not record.has_initialized:
             await self._parts.saver.request_and_wait()  # hooks after creation may have changed state
         self._parts.touched()
-        await self._parts.alarm.begin(after=time_ms(self._clock))
         await self.schedule.begin()
+        await self._parts.alarm.begin()
+        self._parts.restored.settle()
         self.sleep.begin()
 
     async def _take_up(self, record: ActorRecord) -> None:
@@ -116,9 +132,37 @@ class ActorTask:
 
     # --- dispatch -------------------------------------------------------------------------------
 
-    async def open_connection(self, params: bytes | None, sink: ConnectionSink | None) -> Connection:
+    async def open_connection(
+        self, params: bytes | None, sink: ConnectionSink | None, keeper: SocketKeeper | None = None
+    ) -> Connection:
         """See ``Dispatch.open_connection``."""
-        return await self._parts.dispatch.open_connection(params, sink)
+        return await self._parts.dispatch.open_connection(params, sink, keeper)
+
+    def reattach(self, keeper: SocketKeeper, sink: ConnectionSink) -> Connection:
+        """Give a restored connection its websocket back; no hook runs.
+
+        Raises:
+            RivetError: ``connection.restore_not_found``; ``actor.stopping`` when this generation ends.
+        """
+        if self.lifecycle is not Lifecycle.STARTED:
+            raise error(REFUSALS.get(self.lifecycle, "actor.stopping"))
+        return self._parts.restored.reattach(keeper, sink)
+
+    @property
+    def kept_sockets(self) -> Mapping[SocketId, StoredSocket]:
+        """Where the websockets of connections that wait for ``reattach`` were left."""
+        return self._parts.restored.waiting
+
+    @property
+    def left_sockets(self) -> Collection[SocketId]:
+        """The websockets of those who left while the actor slept."""
+        return self._parts.restored.left
+
+    @property
+    def defers(self) -> bool:
+        """Whether what comes from kept websockets is left to the next generation, which will be soon."""
+        asleep = self.lifecycle is not Lifecycle.STARTED or self.sleep.committed
+        return asleep and self.connections.sockets_stay and not self.context.destroy_requested
 
     def close_connection(self, conn: Connection) -> None:
         """The other side is gone: let ``on_disconnect`` run in the background. Idempotent."""
@@ -154,13 +198,16 @@ class ActorTask:
 
     # --- stop -----------------------------------------------------------------------------------
 
-    async def stop(self, kind: StopKind) -> None:
+    async def stop(self, kind: StopKind, *, sockets_stay: bool = True) -> None:
         """Finish accepted work within the grace period, save, and release everything (5.4 to 5.6).
+
+        ``sockets_stay``: whether kept websockets outlive this generation, should it go to sleep.
 
         Raises:
             StorageError: The final state could not be saved; storage keeps the previous one.
         """
         destroying = kind is StopKind.DESTROY
+        self.connections.sockets_stay = sockets_stay and not destroying
         self.context.destroy_requested = self.context.destroy_requested or destroying
         commanded = self._command("stop", kind.value)
         self._move(Lifecycle.DESTROY_GRACE if destroying else Lifecycle.SLEEP_GRACE)
@@ -187,7 +234,9 @@ class ActorTask:
 
         Storage keeps what it has, as after a crash. Safe after and during ``stop``.
         """
+        self.killed = True
         self._parts.shutdown.close_connections(StopKind.SLEEP)
+        self.connections.release()
         await self._end_at_once()
         self.outbox.discard()
 

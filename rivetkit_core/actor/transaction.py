@@ -5,13 +5,15 @@ r"""One transaction of an actor's database, from BEGIN to its end.
 
 Invariants
     Nothing runs after the end, so that no statement is applied outside of the transaction it was meant for.
+    A part of a transaction that waits for a save is ended without touching the rest of it.
     A commit or rollback that began is finished, whoever is cancelled meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from rivetkit_core.actor.logs import NO_ACTOR, ActorLog
@@ -26,17 +28,45 @@ CONTROLS = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK"})
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The statements that begin and end a transaction."""
+
+    begin: str
+    commit: str
+    undo: Sequence[str]
+
+
+WHOLE = Bounds("BEGIN", "COMMIT", ("ROLLBACK",))
+PART = Bounds(
+    "SAVEPOINT _rivet_block", "RELEASE _rivet_block", ("ROLLBACK TO _rivet_block", "RELEASE _rivet_block")
+)
+"""Of a transaction that is open already, and commits with the next save."""
+
+
 class Transaction:
     """Statements of one transaction; ``Database.transaction`` makes it, begins it and ends it.
 
     Every method raises what ``ActorDatabase`` says, and ``sqlite.transaction_closed`` after the end,
     ``sqlite.transaction_terminal`` after SQLite rolled back by itself, and
     ``sqlite.transaction_connection_lost``.
+
+    Attributes:
+        strict: Whether it is of strict code: a save waits for its end.
     """
 
-    def __init__(self, port: ActorDatabase, log: ActorLog = NO_ACTOR) -> None:
+    def __init__(
+        self,
+        port: ActorDatabase,
+        bounds: Bounds = WHOLE,
+        *,
+        strict: bool = False,
+        log: ActorLog = NO_ACTOR,
+    ) -> None:
+        self.strict = strict
         self._log = log
         self._port = port
+        self._bounds = bounds
         self._session = port.session
         self._ended: RivetError | None = None
 
@@ -45,6 +75,8 @@ class Transaction:
         parsed = parse(sql)
         if parsed.verb in CONTROLS:
             raise not_allowed(f"{parsed.verb} inside of a transaction, which ends with its block")
+        if self._bounds is PART and parsed.verb == "PRAGMA" and "defer_foreign_keys" in sql.lower():
+            raise not_allowed("PRAGMA defer_foreign_keys in strict code: the commit is not its own")
         statement = bind(parsed, params)
         if not parsed.verb:
             return SqlResult((), ())
@@ -58,8 +90,10 @@ class Transaction:
     async def run(self, statement: SqlStatement) -> SqlResult:
         """Run a statement as it is: for the runtime's own tables."""
         self._check()
+        running = self._port.execute(statement)
         try:
-            return await self._port.execute(statement)
+            # SQLite undoes the whole transaction if a statement is interrupted, and others have a part in it.
+            return await (finished(running) if self._bounds is PART else running)
         except RivetError:
             self._check()
             if not await self._port.in_transaction():
@@ -67,13 +101,13 @@ class Transaction:
             raise
 
     async def begin(self) -> None:
-        await self._port.execute(SqlStatement("BEGIN"))
+        await self._port.execute(SqlStatement(self._bounds.begin))
 
     async def commit(self) -> None:
         self._check()
         self._ended = error("sqlite.transaction_closed")
         try:
-            await finished(self._port.execute(SqlStatement("COMMIT")))
+            await finished(self._port.execute(SqlStatement(self._bounds.commit)))
         except RivetError:  # a deferred constraint, for one: the transaction is still open then
             await self._undo()
             raise
@@ -100,7 +134,8 @@ class Transaction:
         if self._port.session != self._session:
             return
         try:
-            await finished(self._port.execute(SqlStatement("ROLLBACK")))
+            for statement in self._bounds.undo:
+                await finished(self._port.execute(SqlStatement(statement)))
         except RivetError as failure:
             self._log.debug("nothing was left to roll back: %s", failure)
 

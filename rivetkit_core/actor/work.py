@@ -29,6 +29,8 @@ class WorkKind(enum.Enum):
     """
 
     ACTION = ("action", True, True)
+    HTTP = ("http", True, True)
+    WEBSOCKET = ("websocket_callback", True, True)
     STATE_CHANGE = ("on_state_change", True, True)
     CONNECT = ("connect", True, True)
     DISCONNECT = ("disconnect_callback", True, True)
@@ -152,13 +154,15 @@ class WorkRegistry:
         """Count the current task as work of this actor, so that shutdown waits for it or cancels it."""
         return Region(self, kind)
 
-    def enter(self, kind: WorkKind = WorkKind.ACTION) -> asyncio.Task[object]:
-        """Begin a region of the current task; ``leave`` must follow, innermost region first.
+    def enter(
+        self, kind: WorkKind = WorkKind.ACTION, task: asyncio.Task[object] | None = None
+    ) -> asyncio.Task[object]:
+        """Begin a region of a task, the current one unless given; ``leave`` must follow, innermost first.
 
         Raises:
             RivetError: ``actor.stopping`` when teardown began.
         """
-        task: asyncio.Task[object] | None = asyncio.current_task()
+        task = asyncio.current_task() if task is None else task
         if task is None:
             raise RuntimeError("work must run inside a task")
         if self._closing:
@@ -171,10 +175,13 @@ class WorkRegistry:
         self._blocking += kind.blocks_sleep
         return task
 
-    def leave(self, task: asyncio.Task[object]) -> None:
-        """End the region that ``enter`` began last."""
+    def leave(self, task: asyncio.Task[object], kind: WorkKind | None = None) -> None:
+        """End the region that ``enter`` began last, or one of a kind."""
         kinds = self._regions[task]
-        kind = kinds.pop()
+        if kind is None:
+            kind = kinds.pop()
+        else:
+            kinds.remove(kind)
         if not kinds:
             del self._regions[task]
         self._left(kind)

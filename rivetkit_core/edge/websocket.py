@@ -1,6 +1,7 @@
 """A ``Channel`` over a websocket: encoding, size limits and the bounded outgoing queue.
 
 Socket             port: one accepted websocket
+Frame              what a client sent, for whom text and bytes are not the same
 WebSocketChannel   messages over it
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rivetkit_core.actor.connections import OutgoingEvent
 from rivetkit_core.config import ActorConfig
@@ -21,7 +22,19 @@ _BACKLOG_BYTES = 16 * 1024 * 1024
 
 
 class SocketClosed(Exception):
-    """The peer is gone."""
+    """The peer is gone. 1005 stands for a close frame without a code, 1006 for none at all."""
+
+    def __init__(self, code: int = 1005, reason: str = "") -> None:
+        super().__init__(f"{code} {reason}".rstrip())
+        self.code = code
+        self.reason = reason
+
+
+class Frame(NamedTuple):
+    """One frame; text is UTF-8 that nobody has checked."""
+
+    data: bytes
+    text: bool
 
 
 class Socket(Protocol):
@@ -33,6 +46,10 @@ class Socket(Protocol):
         Raises:
             SocketClosed: The websocket has ended.
         """
+        ...
+
+    async def receive_frame(self) -> Frame:
+        """Like ``receive``, for those to whom it matters whether it was text."""
         ...
 
     async def send(self, data: bytes, *, text: bool) -> None:
@@ -61,6 +78,7 @@ class WebSocketChannel:
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._closing: tuple[int, str] | None = None
+        self._released = False
         self._wake = asyncio.Event()
         self._receiving: asyncio.Timeout | None = None
 
@@ -101,8 +119,12 @@ class WebSocketChannel:
             if self._receiving is not None:
                 self._receiving.reschedule(0)
 
+    def release(self) -> None:
+        self._released = self._closing is None
+        self.close(1000, "")
+
     async def write(self) -> None:
-        """Send what is queued until the channel is closed, then close the websocket."""
+        """Send what is queued until the channel is closed, then close the websocket unless it is released."""
         try:
             while True:
                 while self._queue:
@@ -113,7 +135,8 @@ class WebSocketChannel:
                     break
                 self._wake.clear()
                 await self._wake.wait()
-            await self._socket.close(*self._closing)
+            if not self._released:
+                await self._socket.close(*self._closing)
         except SocketClosed:
             self.close(1006, "")
 

@@ -5,16 +5,19 @@
     ActorHost      what one generation may ask of its host: to end, and to be woken
     ActorAccess    the way from code in this process to any actor, here or elsewhere
     Link           one open connection to an actor, as messages
+    RawRequest     what an actor's own code answers over HTTP, with a RawAnswer
+    RawSocket      a websocket with an actor's own code
 
 A host implements these; ``rivetkit_core.testing`` ships fakes that pass the same contract suite.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from rivetkit_core.asgi import RawHeaders
 from rivetkit_core.wire.envoy.storage_messages import SqlResult as SqlResult
 from rivetkit_core.wire.envoy.storage_messages import SqlStatement as SqlStatement
 from rivetkit_core.wire.envoy.storage_messages import SqlValue as SqlValue
@@ -35,6 +38,14 @@ def prefix_end(prefix: bytes) -> bytes:
     if not kept:
         raise ValueError(f"no key comes after the prefix {prefix!r}")
     return kept[:-1] + bytes([kept[-1] + 1])
+
+
+@dataclass(frozen=True, slots=True)
+class WriteLimit:
+    """How many records, and bytes of them, ``ActorStorage.apply`` takes for sure, beside a state record."""
+
+    keys: int = 127
+    size: int = 768 * 1024
 
 
 class ActorStorage(Protocol):
@@ -97,6 +108,32 @@ MAX_SQL_RESULT = 32 * 1024 * 1024
 """Bytes of text and blobs one statement may return."""
 
 
+class JointCommit(Protocol):
+    """Port: statements that wait, and are committed together with records. For one generation.
+
+    Cancelling any of it leaves the outcome unknown: it has to be run to its end.
+    """
+
+    async def begin(self) -> bool:
+        """Open a transaction that ``commit`` ends; False, and none is open, if its commit could be refused.
+
+        That is so where the schema has constraints that are checked at the commit only.
+        """
+        ...
+
+    async def commit(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
+        """Commit what is open and write records, as ``ActorStorage.apply`` does: both or neither.
+
+        What was open survives a failure of the power if the records do.
+
+        Raises:
+            StorageError: Either nothing happened, and the transaction is open still, or both will have
+                happened when the actor starts next. Calling again, with newer records, is right in any case.
+            RivetError: ``sqlite.*``: nothing happened.
+        """
+        ...
+
+
 class ActorDatabase(Protocol):
     """Port: the private SQLite database of one generation, as one connection with foreign keys on.
 
@@ -114,12 +151,17 @@ class ActorDatabase(Protocol):
         """Changes when the connection was replaced: what was open on the one before was rolled back."""
         ...
 
+    @property
+    def joint(self) -> JointCommit | None:
+        """How a transaction is committed together with records; None where both are apart."""
+        ...
+
     async def execute(self, statement: SqlStatement) -> SqlResult:
         """Run one statement; it commits by itself unless a transaction is open."""
         ...
 
     async def execute_batch(self, statements: Sequence[SqlStatement]) -> Sequence[SqlResult]:
-        """Run statements in one transaction: all of them, or none and an error."""
+        """Run statements in one transaction, or as a part of what is open: all or none and an error."""
         ...
 
     async def script(self, sql: str) -> None:
@@ -217,6 +259,67 @@ class Link(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """An HTTP request to an actor's own code.
+
+    Attributes:
+        target: Path and query as the actor sees them, encoded, from the first slash on.
+        body: Whole, or in parts that are read once.
+    """
+
+    method: str
+    target: str
+    headers: RawHeaders = field(default_factory=RawHeaders)
+    body: bytes | AsyncIterable[bytes] = b""
+
+
+class RawAnswer(Protocol):
+    """The head of an answer, and its body as it comes. ``aclose`` must follow."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> RawHeaders: ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The parts of the body, once.
+
+        Raises:
+            ConnectionLost: The answer was broken off.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Read no more: what is not read is not sent. Idempotent."""
+        ...
+
+
+class RawSocket(Protocol):
+    """One websocket. One task receives."""
+
+    async def receive(self) -> str | bytes:
+        """The next message. Safe to cancel: no message is lost.
+
+        Raises:
+            LinkClosed: The websocket has ended and every earlier message was received.
+        """
+        ...
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a message; waits while the other side does not read.
+
+        Raises:
+            LinkClosed: The websocket has ended.
+        """
+        ...
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """End the websocket. Idempotent."""
+        ...
+
+
 class ActorAccess(Protocol):
     """Port: calls actors. Payloads are CBOR bytes; ``params`` are connection parameters, None for none.
 
@@ -254,6 +357,19 @@ class ActorAccess(Protocol):
 
     async def connect(self, target: Target, *, params: bytes | None) -> Link:
         """Open a connection; its first message is ``Init`` or an ``ErrorMessage``."""
+        ...
+
+    async def fetch(self, target: Target, request: RawRequest, *, params: bytes | None) -> RawAnswer:
+        """Have an actor's own code answer a request. Whatever it answers is no error.
+
+        Cancelling ends the handler, where the way there can say so.
+        """
+        ...
+
+    async def websocket(
+        self, target: Target, path: str, *, protocols: Sequence[str], params: bytes | None
+    ) -> RawSocket:
+        """Open a websocket to an actor's own code. ``path`` may carry a query."""
         ...
 
     async def aclose(self) -> None:

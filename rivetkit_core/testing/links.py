@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 
+from rivetkit_core.asgi import RawHeaders
 from rivetkit_core.errors import RivetError, error
-from rivetkit_core.host.port import ActorKey, ById, LinkClosed, Target
+from rivetkit_core.host.port import ActorKey, ById, LinkClosed, RawRequest, RawSocket, Target
 from rivetkit_core.wire.messages import (
     ActionRequest,
     ActionResponse,
@@ -101,6 +103,35 @@ class ScriptedSend:
     params: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class ScriptedFetch:
+    """One raw request as the transport saw it."""
+
+    target: Target
+    request: RawRequest
+    params: bytes | None
+
+
+@dataclass(slots=True)
+class ScriptedAnswer:
+    """An answer to a raw request; after ``parts``, ``failure`` if there is one."""
+
+    status: int = 200
+    headers: RawHeaders = field(default_factory=RawHeaders)
+    parts: Sequence[bytes] = ()
+    failure: RivetError | None = None
+    closed: bool = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self.parts:
+            yield part
+        if self.failure is not None:
+            raise self.failure
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
 class ScriptedAccess:
     """Opens ``ScriptedLink``s and answers calls from a list. Without a script connecting succeeds.
 
@@ -109,6 +140,7 @@ class ScriptedAccess:
         attempts: How often connecting was tried.
         calls: The stateless calls.
         sends: The messages to queues.
+        fetches: The raw requests.
         closed: Whether ``aclose`` was called.
     """
 
@@ -117,10 +149,12 @@ class ScriptedAccess:
         self.attempts = 0
         self.calls: list[ScriptedCall] = []
         self.sends: list[ScriptedSend] = []
+        self.fetches: list[ScriptedFetch] = []
         self.closed = False
         self._openings: deque[RivetError | tuple[ToClient, ...]] = deque()
         self._answers: deque[RivetError | bytes] = deque()
         self._replies: deque[RivetError | QueueSendResponse] = deque()
+        self._raw_answers: deque[RivetError | ScriptedAnswer] = deque()
 
     @property
     def link(self) -> ScriptedLink:
@@ -138,6 +172,10 @@ class ScriptedAccess:
     def next_send(self, *outcomes: RivetError | QueueSendResponse) -> None:
         """What the next messages end in; one without an answer is completed without a response."""
         self._replies.extend(outcomes)
+
+    def next_fetch(self, *outcomes: RivetError | ScriptedAnswer) -> None:
+        """What the next raw requests end in; one without an answer gets an empty one."""
+        self._raw_answers.extend(outcomes)
 
     async def resolve(self, target: Target) -> str:
         await asyncio.sleep(0)
@@ -185,6 +223,22 @@ class ScriptedAccess:
             link.deliver(message)
         self.links.append(link)
         return link
+
+    async def fetch(self, target: Target, request: RawRequest, *, params: bytes | None) -> ScriptedAnswer:
+        self.fetches.append(ScriptedFetch(target, request, params))
+        await asyncio.sleep(0)
+        if not self._raw_answers:
+            return ScriptedAnswer()
+        outcome = self._raw_answers.popleft()
+        if isinstance(outcome, RivetError):
+            raise outcome
+        return outcome
+
+    async def websocket(
+        self, target: Target, path: str, *, protocols: Sequence[str], params: bytes | None
+    ) -> RawSocket:
+        await asyncio.sleep(0)
+        raise error("actor.not_found")
 
     async def aclose(self) -> None:
         self.closed = True

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rivetkit_core.edge.websocket import SocketClosed
+from rivetkit_core.edge.websocket import Frame, SocketClosed
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +26,33 @@ class ScriptedSocket:
         closed: Code and reason of the close frame sent, None while there is none.
     """
 
-    def __init__(self, frames: Iterable[bytes] = ()) -> None:
+    def __init__(self, frames: Iterable[bytes | str] = ()) -> None:
         self.sent: list[SentFrame] = []
         self.closed: tuple[int, str] | None = None
-        self._incoming: deque[bytes] = deque(frames)
-        self._gone = False
+        self._incoming: deque[Frame] = deque(map(_frame, frames))
+        self._gone: tuple[int, str] | None = None
         self._arrived = asyncio.Event()
         self._reads = asyncio.Event()
         self._reads.set()
 
-    def push(self, frame: bytes) -> None:
+    def push(self, frame: bytes | str) -> None:
         """Let the peer send a frame."""
-        self._incoming.append(frame)
+        self._incoming.append(_frame(frame))
         self._arrived.set()
 
-    def drop(self) -> None:
+    def push_text(self, data: bytes) -> None:
+        """Let the peer send text that may not be UTF-8."""
+        self._incoming.append(Frame(data, text=True))
+        self._arrived.set()
+
+    @property
+    def unread(self) -> int:
+        """How many frames of the peer nobody has received."""
+        return len(self._incoming)
+
+    def drop(self, code: int = 1005, reason: str = "") -> None:
         """Let the peer go away, after the frames it sent."""
-        self._gone = True
+        self._gone = (code, reason)
         self._arrived.set()
         self._reads.set()
 
@@ -54,8 +64,13 @@ class ScriptedSocket:
         self._reads.set()
 
     async def receive(self) -> bytes:
+        return (await self.receive_frame()).data
+
+    async def receive_frame(self) -> Frame:
         while not self._incoming:
-            if self._gone or self.closed is not None:
+            if self._gone is not None:
+                raise SocketClosed(*self._gone)
+            if self.closed is not None:
                 raise SocketClosed
             self._arrived.clear()
             await self._arrived.wait()
@@ -63,7 +78,7 @@ class ScriptedSocket:
 
     async def send(self, data: bytes, *, text: bool) -> None:
         await self._reads.wait()
-        if self._gone or self.closed is not None:
+        if self._gone is not None or self.closed is not None:
             raise SocketClosed
         self.sent.append(SentFrame(data, text))
 
@@ -71,3 +86,7 @@ class ScriptedSocket:
         if self.closed is None:
             self.closed = (code, reason)
             self._arrived.set()
+
+
+def _frame(frame: bytes | str) -> Frame:
+    return Frame(frame, text=False) if isinstance(frame, bytes) else Frame(frame.encode(), text=True)

@@ -223,6 +223,7 @@ class MemoryStore:
         row = self._actors.get(actor_id)
         if row is None or row.destroy_ts is not None:
             raise error("actor.not_found")
+        await self._databases.finish(actor_id, self.storage(actor_id))
         generation = row.generation + 1
         self._actors[actor_id] = dataclasses.replace(
             row, generation=generation, start_ts=now_ms, connectable_ts=now_ms, sleep_ts=None
@@ -259,7 +260,7 @@ class MemoryStore:
         return _StoreRecords(self, actor_id)
 
     def database(self, actor_id: str) -> ActorDatabase:
-        return self._databases.database(actor_id)
+        return self._databases.database(actor_id, self.storage(actor_id))
 
     async def _change(self, actor_id: str, **values: int | None) -> None:
         await self.write_turn()

@@ -22,6 +22,7 @@ _TARGET = "rivet_target."
 _ACTOR = "rivet_actor."
 _TOKEN = "rivet_token."  # noqa: S105  # a name, not a secret
 _SKIP_READY_WAIT = "rivet_skip_ready_wait"
+_OURS = "rivet_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def build(
     actor_id: str | None = None,
     token: str | None = None,
     skip_ready_wait: bool = False,
+    application: Iterable[str] = (),
 ) -> list[str]:
     """The tokens to offer, in the TypeScript client's order.
 
@@ -72,6 +74,7 @@ def build(
         actor_id: Route by subprotocol instead of by path; ``token`` goes with it.
         token: Sent as it is, so it must consist of HTTP token characters.
         skip_ready_wait: Connect although the actor is not ready.
+        application: Protocols of a raw websocket, for the actor's own code.
     """
     tokens = [MARKER]
     if encoding is not None:
@@ -84,7 +87,13 @@ def build(
         tokens.append(_SKIP_READY_WAIT)
     if params_json is not None:
         tokens.append(_PARAMS + _percent_encode(params_json))
-    return tokens
+    return [*tokens, *application]
+
+
+def offered_by_application(header_values: Iterable[str]) -> list[str]:
+    """The tokens that are not ours, in their order."""
+    tokens = [token.strip() for value in header_values for token in value.split(",")]
+    return [token for token in tokens if token and token != MARKER and not token.startswith(_OURS)]
 
 
 def close_reason(group: str, code: str, ray: str | None = None) -> str:

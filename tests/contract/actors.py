@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from rivetkit import Actor, Conn, Event, Retries, UserError, action, actor, create_state
+from rivetkit import Actor, Conn, Event, Queue, Retries, UserError, action, actor, create_state
 from rivetkit._compiler import compile_actor
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.errors import error
 from tests.contract.access_actors import Hall
 from tests.contract.life_actors import Keeper
+from tests.contract.lounge import Den, Lounge
+from tests.contract.probe import Probe as Probe
+from tests.contract.probe import current as current
 from tests.contract.queue_actors import Worker
+from tests.contract.raw_actors import RAW_CLASSES
 from tests.contract.storage_actors import STORAGE_CLASSES
-
-
-@dataclass
-class Probe:
-    """What actors saw, and gates that hold them. One per test."""
-
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
-    entered: asyncio.Event = field(default_factory=asyncio.Event)
-    starts: int = 0
-    failing_starts: int = 0
-    destroying: asyncio.Event = field(default_factory=asyncio.Event)
-    destroyed: list[str] = field(default_factory=list[str])
-    disconnected: asyncio.Event = field(default_factory=asyncio.Event)
-    asleep: asyncio.Event = field(default_factory=asyncio.Event)
-    awake: asyncio.Event = field(default_factory=asyncio.Event)
-    slept: list[int] = field(default_factory=list[int])
-    woken: list[int] = field(default_factory=list[int])
-    rang: asyncio.Queue[str] = field(default_factory=asyncio.Queue[str])
-
-
-class _Current:
-    probe = Probe()
-
-
-current = _Current()
 
 
 class CounterState(BaseModel):
@@ -344,6 +321,39 @@ class Wakeful(SleepyActions):
     """Sleeps when it is told to."""
 
 
+@actor(name="riser")
+class Riser(SleepyActions):
+    """Sleeps until something that it planned is due."""
+
+    letters = Queue[str](delay=0.0)
+
+    async def run(self) -> None:
+        async for letter in self.letters:
+            current.probe.rang.put_nowait(f"{letter.body} in {self.ctx.generation}")
+
+    @action
+    async def ring(self, text: str) -> None:
+        current.probe.rang.put_nowait(f"{text} in {self.ctx.generation}")
+
+    @action
+    async def plan_and_nap(self, delay: float, text: str) -> None:
+        await self.ctx.schedule.after(delay, Riser.ring, text)
+        await self.ctx.sleep()
+
+    @action(durability="strict")
+    async def plan_strictly_and_nap(self, delay: float, text: str) -> None:
+        await self.plan_and_nap(delay, text)
+
+    @action
+    async def send_and_nap(self, delay: float, text: str) -> None:
+        await self.letters.send(text, delay=delay)
+        await self.ctx.sleep()
+
+    @action(durability="strict")
+    async def send_strictly_and_nap(self, delay: float, text: str) -> None:
+        await self.send_and_nap(delay, text)
+
+
 CLASSES: Sequence[type[Actor]] = (
     Counter,
     Throttled,
@@ -354,11 +364,15 @@ CLASSES: Sequence[type[Actor]] = (
     Picky,
     Sleepy,
     Wakeful,
+    Riser,
     Worker,
     Planner,
     Hall,
     Keeper,
+    Lounge,
+    Den,
     *STORAGE_CLASSES,
+    *RAW_CLASSES,
 )
 
 NAMES = tuple(factory.name for factory in map(compile_actor, CLASSES))

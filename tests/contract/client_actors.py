@@ -62,6 +62,14 @@ class Room(Actor):
         return self.state.count
 
     @action
+    async def nap(self) -> None:
+        await self.ctx.sleep()
+
+    @action
+    async def life(self) -> int:
+        return self.ctx.generation
+
+    @action
     async def fail(self) -> None:
         raise UserError("no", code="nope", metadata={"why": "because"})
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from rivetkit import Registry
 from tests.contract.client_actors import Room
+from tests.contract.client_web_actor import Web
 from tests.engines import RunningEngine
 
 
@@ -33,7 +34,7 @@ class Here:
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncGenerator[tuple[Registry, str]]:
-        registry = Registry(Room, data_dir=":memory:")
+        registry = Registry(Room, Web, data_dir=":memory:")
         async with _served(registry, self._port) as url:
             self._port = int(url.rpartition(":")[2])
             yield registry, url
@@ -54,14 +55,14 @@ class OnEngine:
         if self._namespace is None:
             self._namespace = await self._engine.fresh_namespace()
         endpoint = self._engine.endpoint_of(self._namespace)
-        registry = Registry(Room, engine=endpoint)
+        registry = Registry(Room, Web, engine=endpoint)
         async with _served(registry, None):
             await self._engine.wait_for_pool(self._namespace)
             yield registry, endpoint
 
     async def leave(self) -> None:
         if self._namespace is not None:
-            await self._engine.clear(self._namespace, "room")
+            await self._engine.clear(self._namespace, "room", "web")
 
 
 MakePlace = Callable[[Callable[[], RunningEngine]], Place]

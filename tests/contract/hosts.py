@@ -82,7 +82,8 @@ EMBEDDED = [
     pytest.param(_sqlite, id="embedded-sqlite"),
     pytest.param(_memory, id="embedded-memory"),
 ]
-HOSTS = [*EMBEDDED, pytest.param(_engine, id="engine", marks=pytest.mark.engine)]
+ON_ENGINE = [pytest.param(_engine, id="engine", marks=pytest.mark.engine)]
+HOSTS = [*EMBEDDED, *ON_ENGINE]
 IN_TABLES = pytest.param(_engine_in_tables, id="engine-tables", marks=pytest.mark.engine)
 
 also_in_tables = pytest.mark.parametrize("host", [*HOSTS, IN_TABLES], indirect=True)
@@ -93,3 +94,9 @@ def embedded_only(reason: str) -> pytest.MarkDecorator:
     """For what is no promise of actors, or what the engine does in its own way; ``reason`` says which."""
     assert reason
     return pytest.mark.parametrize("host", EMBEDDED, indirect=True)
+
+
+def engine_only(reason: str) -> pytest.MarkDecorator:
+    """For what only a host whose gateway outlives it can do; ``reason`` says why."""
+    assert reason
+    return pytest.mark.parametrize("host", ON_ENGINE, indirect=True)

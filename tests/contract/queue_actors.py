@@ -82,6 +82,10 @@ class Worker(Actor):
         return job.attempt
 
     @action
+    async def look(self) -> list[str]:
+        return [f"{sent.id} {sent.body}" for sent in await self.notes.inspect()]
+
+    @action
     async def redrive(self) -> int:
         return await self.risky.redrive()
 

@@ -130,6 +130,18 @@ async def test_connection_state_lasts_as_long_as_the_connection(client: Client) 
     assert [await handle.call(Room.visits), await handle.call(Room.visits)] == [1, 1]
 
 
+async def test_a_live_connection_outlasts_the_sleep_of_its_actor(client: Client) -> None:
+    handle = client.get_or_create(Room, "a")
+    async with handle.connect() as conn, conn.events(Room.counted) as counted:
+        assert await conn.call(Room.visits) == 1
+        await conn.call(Room.nap)
+        while await conn.call(Room.life) == 1:
+            pass
+        assert await conn.call(Room.visits) == 2
+        await handle.call(Room.count)
+        assert await counted.__anext__() == 1
+
+
 async def test_events_come_in_order_before_the_answer(client: Client) -> None:
     async with client.get_or_create(Room, "a").connect() as conn, conn.events(Room.counted) as counted:
         for _ in range(3):

@@ -173,6 +173,7 @@ async def test_a_shutdown_waits_for_calls_in_flight(host: Serving, probe: Probe)
     assert await host.client.call(target, "get") == 1
 
 
+@embedded_only("on an engine another process answers it: connections outlast the process of their actor")
 async def test_a_call_during_shutdown_is_told_to_come_back(host: Serving, probe: Probe) -> None:
     target = by_key("counter", "a")
     await host.client.call(target, "get")

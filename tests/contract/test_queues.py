@@ -237,3 +237,11 @@ async def test_a_reset_outlives_the_host(host: Serving) -> None:
     await host.restart()
     assert await host.client.call(WORKER, "size") == 0
     assert await host.client.call(WORKER, "note", "next") == 2
+
+
+async def test_looking_at_a_queue_receives_nothing(client: RawClient) -> None:
+    for text in ("a", "b"):
+        await client.call(WORKER, "note", text)
+    await post(client, "orders", {"item": "tea"})
+    assert await client.call(WORKER, "look") == ["1 a", "2 b"]
+    assert await client.call(WORKER, "take_note") == "a"

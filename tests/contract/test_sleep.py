@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+import pytest
+
 from tests.contract.actors import Probe
 from tests.contract.client import RawClient, Target, by_key
 from tests.contract.serving import Serving
@@ -58,6 +60,18 @@ async def test_an_alarm_that_came_due_while_the_host_was_down_wakes_its_actor(
     await probe.awake.wait()
 
 
+@pytest.mark.parametrize(
+    "action", ["plan_and_nap", "plan_strictly_and_nap", "send_and_nap", "send_strictly_and_nap"]
+)
+async def test_what_was_planned_or_sent_for_later_wakes_a_sleeping_actor(
+    client: RawClient, probe: Probe, action: str
+) -> None:
+    await client.call(by_key("riser", "a"), action, 0.5, "hello")
+    await probe.asleep.wait()
+    assert await probe.rang.get() == "hello in 2"
+    assert probe.woken == [1, 2]
+
+
 async def test_an_actor_that_slept_can_be_destroyed_and_its_key_is_free(
     client: RawClient, probe: Probe
 ) -> None:
@@ -81,13 +95,3 @@ async def test_a_call_in_flight_keeps_an_actor_awake(client: RawClient, probe: P
     probe.gate.set()
     assert await held == "held"
     await probe.asleep.wait()
-
-
-async def test_an_open_connection_keeps_an_actor_awake(client: RawClient, probe: Probe) -> None:
-    target = by_key("sleepy", "a")
-    async with client.connect(target) as socket:
-        await socket.init()
-        asleep = asyncio.create_task(probe.asleep.wait())
-        await asyncio.wait([asleep], timeout=0.4)
-        assert not asleep.done()
-    await asleep

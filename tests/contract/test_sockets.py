@@ -352,6 +352,7 @@ async def test_an_actor_that_destroys_itself_closes_with_1000(client: RawClient)
         assert await socket.ended() == (1000, "")
 
 
+@embedded_only("the engine keeps the websockets for the next process")
 async def test_a_shutdown_closes_with_1001(host: Serving) -> None:
     async with host.client.connect(by_key("counter", "a")) as socket:
         await socket.init()

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import cast
+
 import pytest
 
 from rivetkit import Context, RivetError
-from tests.contract.client import RawClient, Target
+from tests.contract.client import RawClient, Target, by_key, error_of
 from tests.contract.hosts import also_in_tables
 from tests.contract.programs import STORES, STRICT, inside
 from tests.contract.serving import Serving
+from tests.contract.storage_actors import given
+
+
+@pytest.fixture(autouse=True)
+def afresh() -> None:
+    given.unreadable, given.readings, given.asleep = False, 0, asyncio.Event()
+
 
 pytestmark = also_in_tables
 
@@ -118,3 +128,103 @@ async def test_what_is_too_large_is_refused_before_anything_is_written(client: R
         assert await ctx.kv.list() == []
 
     await inside(client, program)
+
+
+async def test_everything_a_strict_action_did_survives_a_restart(host: Serving) -> None:
+    async def everything(ctx: Context) -> None:
+        await ctx.kv.put("a", "1")
+        await ctx.db.execute("CREATE TABLE notes (text)")
+        async with ctx.db.transaction() as tx:
+            await tx.execute("INSERT INTO notes VALUES ('hello')")
+        await ctx.schedule.after_by_name(3600.0, "count")
+        assert await ctx.kv.list() == [("a", "1")]
+        assert await ctx.db.fetch_all("SELECT * FROM notes") == [("hello",)]
+        assert len(ctx.schedule.list()) == 1
+
+    async def look(ctx: Context) -> None:
+        assert await ctx.kv.list() == [("a", "1")]
+        assert await ctx.db.fetch_all("SELECT * FROM notes") == [("hello",)]
+        assert len(ctx.schedule.list()) == 1
+
+    await host.client.call(STRICT, "send", "letter")
+    await inside(host.client, everything, STRICT, "run_counting")
+    await host.restart()
+    await inside(host.client, look, STRICT)
+    assert await host.client.call(STRICT, "count") == 1
+    assert await host.client.call(STRICT, "receive") == "letter"
+
+
+async def test_what_a_failed_strict_action_did_is_kept(host: Serving) -> None:
+    async def fail(ctx: Context) -> None:
+        await ctx.kv.put("a", "1")
+        await ctx.db.script("CREATE TABLE notes (text); INSERT INTO notes VALUES ('hello')")
+        raise KeyError
+
+    async def look(ctx: Context) -> None:
+        assert await ctx.kv.list() == [("a", "1")]
+        assert await ctx.db.fetch_all("SELECT * FROM notes") == [("hello",)]
+
+    with pytest.raises(KeyError):
+        await inside(host.client, fail, STRICT, "run_counting")
+    await host.restart()
+    await inside(host.client, look, STRICT)
+    assert await host.client.call(STRICT, "count") == 1
+
+
+async def test_nothing_leaves_a_transaction_of_strict_code(client: RawClient) -> None:
+    async def program(ctx: Context) -> None:
+        with pytest.raises(RivetError, match=r"sqlite\.transaction_open"):
+            async with ctx.db.transaction():
+                await ctx.save_state()
+
+    await inside(client, program, STRICT)
+
+
+async def test_strict_code_deletes_a_range_with_everything_else(client: RawClient) -> None:
+    async def program(ctx: Context) -> None:
+        await ctx.kv.put_batch({f"k{number}": "x" for number in range(6)})
+        await ctx.kv.delete_range("k2", "k4")
+        await ctx.kv.delete("k0")
+        assert await ctx.kv.list("k", limit=2, key_type="text") == [("k1", "x"), ("k4", "x")]
+        assert await ctx.kv.list("k", reverse=True, limit=1) == [("k5", "x")]
+
+    await inside(client, program, STRICT)
+    await inside(client, _still_the_same, STRICT)
+
+
+async def _still_the_same(ctx: Context) -> None:
+    assert [key for key, _ in await ctx.kv.list()] == ["k1", "k4", "k5"]
+
+
+async def test_a_state_that_cannot_be_read_is_an_error_and_left_alone(client: RawClient) -> None:
+    fragile = by_key("fragile", "a")
+    await client.call(fragile, "set_and_nap", 7)
+    await given.asleep.wait()
+    given.unreadable = True
+    failed = await client.post(fragile, "value")
+    while failed.status_code == 200:  # the generation before answers on its way to sleep
+        failed = await client.post(fragile, "value")
+    assert (failed.status_code, error_of(failed)) == (400, "actor.validation_error")
+    assert given.readings <= 3
+    given.unreadable = False
+    answer = await client.post(fragile, "value")
+    while answer.status_code != 200:  # the generation that could not start answers a little longer
+        answer = await client.post(fragile, "value")
+    assert await client.call(fragile, "value") == 7
+
+
+async def test_the_database_can_be_used_wherever_code_runs(client: RawClient) -> None:
+    diarist = by_key("diarist", "a")
+    await client.call(diarist, "plan_and_nap")
+    entries: list[str] = []
+    while len(entries) < 2:
+        entries = cast("list[str]", await client.call(diarist, "read"))
+    assert sorted(entries) == ["asleep", "scheduled"]
+    async with client.connect(diarist, params="remember me") as socket:
+        await socket.init()
+    while "disconnected" not in entries:
+        entries = cast("list[str]", await client.call(diarist, "read"))
+    given.asleep.clear()
+    await client.call(diarist, "bye")
+    await given.asleep.wait()
+    assert given.last_words[-1] == "destroyed"

@@ -16,10 +16,11 @@ import pytest
 
 from rivetkit_core.host.embedded.store import DATA_FILE
 from tests.crash.api import Address, Api
-from tests.crash.process import Server
+from tests.crash.process import Child, Nursery
 from tests.crash.server import SAVE_INTERVAL
 from tests.crash.workload import STRICT, THROTTLED, Load, World, verify
 
+_SERVER = "tests.crash.server"
 _ROUNDS = 50
 _ROUNDS_PER_LEDGER = 10  # so that no state grows until saving it is all the server does
 _LONG_EVERY = 5
@@ -36,11 +37,12 @@ async def test_fifty_kills_break_no_promise(
 ) -> None:
     seed = int(os.environ.get("RIVETKIT_CRASH_SEED") or random.SystemRandom().getrandbits(32))
     print(f"RIVETKIT_CRASH_SEED={seed}")
-    campaign = Campaign(tmp_path / "data", random.Random(seed))
     try:
-        for number in range(_ROUNDS):
-            await campaign.round(number)
-        await campaign.finish()
+        async with Nursery.of(_SERVER) as nursery:
+            campaign = Campaign(nursery, tmp_path / "data", random.Random(seed))
+            for number in range(_ROUNDS):
+                await campaign.round(number)
+            await campaign.finish()
     except BaseException as failure:
         failure.add_note(f"to repeat: RIVETKIT_CRASH_SEED={seed}")
         raise
@@ -52,7 +54,8 @@ async def test_fifty_kills_break_no_promise(
 class Campaign:
     """The rounds over one data directory."""
 
-    def __init__(self, data_dir: Path, chance: random.Random) -> None:
+    def __init__(self, nursery: Nursery, data_dir: Path, chance: random.Random) -> None:
+        self._nursery = nursery
         self._data_dir = data_dir
         self._chance = chance
         self._world = World()
@@ -107,12 +110,10 @@ class Campaign:
         await verify(api, self._world, killed_at=self._killed_at, allowance=_ALLOWANCE, sample=sample)
 
     @asynccontextmanager
-    async def _server(self) -> AsyncGenerator[tuple[Server, Api]]:
+    async def _server(self) -> AsyncGenerator[tuple[Child, Api]]:
         began = time.monotonic()
-        server = await Server.start(self._data_dir)
-        self._starting += time.monotonic() - began
-        try:
+        async with self._nursery.child(_SERVER, "--data-dir", str(self._data_dir)) as server:
+            url = (await server.line()).decode()
+            self._starting += time.monotonic() - began
             async with httpx.AsyncClient(timeout=_END_LIMIT) as http:
-                yield server, Api(server.url, http)
-        finally:
-            await server.kill()
+                yield server, Api(url, http)

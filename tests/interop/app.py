@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+import json
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.websockets import WebSocket
 
 from rivetkit import (
     ActionGroup,
@@ -22,8 +26,8 @@ from rivetkit import (
     create_state,
 )
 from rivetkit_core.errors import error
-
-FAR_AWAY = datetime(2100, 1, 1, tzinfo=UTC)
+from tests.interop.nomad import Nomad
+from tests.interop.parlour import Parlour
 
 
 class Point(BaseModel):
@@ -277,72 +281,44 @@ class Worker(Actor):
         return [job.body for job in await self.notes.try_next_batch(10)]
 
 
-class Life(BaseModel):
-    origin: str
-    words: list[str] = []
-    remembered: list[str] = []
+@actor(name="web")
+class Web(Actor):
+    """Answers raw requests and websockets."""
+
+    conn: Conn[object, None]
+
+    async def on_request(self, request: Request) -> Response:
+        match request.url.path:
+            case "/echo":
+                told = [
+                    request.method,
+                    str(request.url.query),
+                    request.headers.get("x-asked"),
+                    self.conn.params,
+                ]
+                return Response(await request.body(), 201, {"x-told": json.dumps(told)})
+            case "/stream":
+                return StreamingResponse(part for part in ("one ", "two ", "three"))
+            case "/refuse":
+                raise UserError("bad thing", code="bad_thing", metadata={"n": 3})
+            case _:
+                return Response(f"nothing at {request.url.path}", 404)
+
+    async def on_websocket(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_json([websocket.url.path, websocket.url.query, self.conn.params])
+        while True:
+            match await websocket.receive():
+                case {"type": "websocket.receive", "text": "close"}:
+                    await websocket.close(4001, "as you say")
+                case {"type": "websocket.receive", "text": "crash"}:
+                    raise RuntimeError("the password is swordfish")
+                case {"type": "websocket.receive", "text": str(text)}:
+                    await websocket.send_text(text)
+                case {"type": "websocket.receive", "bytes": bytes(data)}:
+                    await websocket.send_bytes(data)
+                case _:
+                    return
 
 
-@actor(name="nomad")
-class Nomad(Actor):
-    """Moves from one runtime to the other and back; ``nomad`` of runtime.mjs is the same actor there."""
-
-    state: Life
-
-    letters = Queue[object]()
-
-    @create_state
-    def initial(self, origin: str) -> Life:
-        return Life(origin=origin)
-
-    @action
-    async def write(self, word: str) -> None:
-        self.state.words.append(word)
-        await self.ctx.kv.put(word, f"value of {word}")
-        await self.letters.send({"word": word, "bytes": b"\x00\xff"})
-        schedule = self.ctx.schedule
-        await schedule.at(FAR_AWAY, Nomad.remember, word)
-        await schedule.cron.every(word, 3600.0, Nomad.remember, word)
-        await schedule.cron.set(f"{word}, yearly", "0 0 1 1 *", Nomad.remember)
-        await self.ctx.save_state()
-
-    @action
-    async def read(self) -> dict[str, object]:
-        schedule = self.ctx.schedule
-        return {
-            **self.state.model_dump(),
-            "kv": [list(entry) for entry in await self.ctx.kv.list()],
-            "planned": [
-                [round(one.at.timestamp() * 1000), one.action, list(one.args)] for one in schedule.list()
-            ],
-            "recurring": [[one.name, one.action, list(one.args)] for one in schedule.cron.list()],
-        }
-
-    @action
-    async def take(self) -> object:
-        letter = await self.letters.try_next()
-        return None if letter is None else letter.body
-
-    @action
-    async def forget(self, word: str) -> None:
-        self.state.words.remove(word)
-        await self.ctx.kv.delete(word)
-        schedule = self.ctx.schedule
-        planned = next(one for one in schedule.list() if one.args == (word,))
-        await schedule.cancel(planned.id)
-        await schedule.cron.delete(word)
-
-    @action
-    async def soon(self, delay: int, word: str) -> None:
-        await self.ctx.schedule.after(timedelta(milliseconds=delay), Nomad.remember, word)
-
-    @action
-    async def remember(self, word: str = "nothing") -> None:
-        self.state.remembered.append(word)
-
-    @action
-    async def grow(self, size: int) -> None:
-        self.state.words = ["x" * size]
-
-
-ACTORS = (Echo, Counter, Room, Relay, Worker, Nomad)
+ACTORS = (Echo, Counter, Room, Relay, Worker, Nomad, Parlour, Web)

@@ -78,6 +78,49 @@ async function fetchThrough(request) {
   };
 }
 
+/** A promise with the function that resolves it. */
+function pending() {
+  let resolve;
+  const promise = new Promise((given) => {
+    resolve = given;
+  });
+  return { promise, resolve };
+}
+
+/** Opens a raw websocket, says everything, hears a number of messages, closes if told to, and waits for the end. */
+async function converse(request) {
+  const { path, say, hear, closing } = request;
+  const socket = await handleOf(request).webSocket(path);
+  socket.binaryType = "arraybuffer";
+  const heard = [];
+  const [opened, enough, ended] = [pending(), pending(), pending()];
+  const listen = () => heard.length >= hear && enough.resolve();
+  socket.addEventListener("message", ({ data }) => {
+    heard.push(pack(typeof data === "string" ? data : new Uint8Array(data)));
+    listen();
+  });
+  socket.addEventListener("close", ({ code, reason }) => {
+    ended.resolve({ code, reason });
+    opened.resolve();
+    enough.resolve();
+  });
+  if (socket.readyState === 1) {
+    opened.resolve();
+  } else {
+    socket.addEventListener("open", () => opened.resolve());
+  }
+  await opened.promise;
+  for (const message of say) {
+    socket.send(unpack(message));
+  }
+  listen();
+  await enough.promise;
+  if (closing !== undefined) {
+    socket.close(...closing);
+  }
+  return { heard, ...(await ended.promise) };
+}
+
 const operations = {
   call: async (request) =>
     pack(await handleOf(request).action({ name: request.action, args: request.args.map(unpack) })),
@@ -92,6 +135,7 @@ const operations = {
     return (await clientOf(request)[request.name].create(request.key, options)).resolve();
   },
   fetch: fetchThrough,
+  converse,
   connect,
   connReady: async ({ connection }) => {
     await connections.get(connection).ready;

@@ -65,6 +65,15 @@ class Response:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What was heard over a raw websocket, and how it ended."""
+
+    heard: list[object]
+    code: int
+    reason: str
+
+
 class TypescriptClient:
     """A Node process with one client for ``endpoint``, ``namespace`` and ``encoding``."""
 
@@ -181,6 +190,17 @@ class TypescriptHandle:
             fields["body"] = pack(body)
         answer = cast("Message", await self._client.request("fetch", **fields))
         return Response(answer["status"], answer["headers"], cast("bytes", unpack(answer["body"])))
+
+    async def converse(
+        self, path: str, *say: str | bytes, hear: int, closing: tuple[int, str] | None = None
+    ) -> Conversation:
+        """Over a raw websocket say everything, hear ``hear`` messages, close if told to, wait for the end."""
+        fields: Message = {**self._fields, "path": path, "say": [pack(one) for one in say], "hear": hear}
+        if closing is not None:
+            fields["closing"] = list(closing)
+        told = cast("Message", await self._client.request("converse", **fields))
+        heard = [unpack(one) for one in cast("list[Any]", told["heard"])]
+        return Conversation(heard, cast("int", told["code"]), cast("str", told["reason"]))
 
     async def open(self) -> TypescriptConnection:
         """Start connecting, without waiting for the outcome."""

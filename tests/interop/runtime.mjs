@@ -3,8 +3,9 @@
  * ../harness/channel.mjs for the channel; its operation "ready" waits until the engine knows the runtime.
  */
 
-import { actor, event, queue, setup, UserError } from "rivetkit";
+import { actor, event, setup, UserError } from "rivetkit";
 import { serve } from "../harness/channel.mjs";
+import { nomad } from "./nomad.mjs";
 import { pack } from "./values.mjs";
 
 const GIFTS = {
@@ -22,8 +23,6 @@ const GIFTS = {
 
 /** Stopping takes long if hundreds of actors are awake. */
 const options = { sleepTimeout: 2_000 };
-
-const FAR_AWAY = Date.UTC(2100, 0, 1);
 
 const tsEcho = actor({
   options,
@@ -101,48 +100,47 @@ const tsRelay = actor({
   },
 });
 
-/** Moves from one runtime to the other and back; ``Nomad`` of app.py is the same actor there. */
-const nomad = actor({
+/** Answers raw requests and websockets. */
+const tsWeb = actor({
   options,
-  createState: (c, input) => ({ origin: input, words: [], remembered: [] }),
-  queues: { letters: queue() },
-  actions: {
-    write: async (c, word) => {
-      c.state.words.push(word);
-      await c.kv.put(word, `value of ${word}`);
-      await c.queue.send("letters", { word, bytes: new Uint8Array([0, 255]) });
-      await c.schedule.at(FAR_AWAY, "remember", word);
-      await c.cron.every({ name: word, interval: 3_600_000, action: "remember", args: [word] });
-      await c.cron.set({ name: `${word}, yearly`, expression: "0 0 1 1 *", action: "remember", args: [] });
-      await c.saveState({ immediate: true });
-    },
-    read: async (c) => ({
-      ...c.state,
-      kv: await c.kv.list(""),
-      planned: (await c.schedule.list()).map(({ runAt, action, args }) => [runAt, action, args]),
-      recurring: (await c.cron.list()).map(({ name, action, args }) => [name, action, args]).sort(),
-    }),
-    take: async (c) => (await c.queue.tryNext({ names: ["letters"] }))?.body ?? null,
-    forget: async (c, word) => {
-      c.state.words = c.state.words.filter((other) => other !== word);
-      await c.kv.delete(word);
-      const [planned] = (await c.schedule.list()).filter(({ args }) => args[0] === word);
-      await c.schedule.cancel(planned.id);
-      await c.cron.delete(word);
-    },
-    soon: async (c, delay, word) => {
-      await c.schedule.after(delay, "remember", word);
-    },
-    remember: (c, word) => {
-      c.state.remembered.push(word);
-    },
-    grow: (c, size) => {
-      c.state.words = ["x".repeat(size)];
-    },
+  actions: {},
+  onRequest: async (c, request) => {
+    const url = new URL(request.url);
+    switch (url.pathname) {
+      case "/echo":
+        return new Response(await request.text(), {
+          status: 201,
+          headers: { "x-told": JSON.stringify([request.method, url.search, request.headers.get("x-asked")]) },
+        });
+      case "/stream":
+        return new Response(
+          new ReadableStream({
+            start(controller) {
+              for (const part of ["one ", "two ", "three"]) {
+                controller.enqueue(new TextEncoder().encode(part));
+              }
+              controller.close();
+            },
+          }),
+        );
+      case "/refuse":
+        throw new UserError("bad thing", { code: "bad_thing" });
+      default:
+        return new Response(`nothing at ${url.pathname}`, { status: 404 });
+    }
+  },
+  onWebSocket: (c, websocket) => {
+    websocket.addEventListener("message", ({ data }) => {
+      if (data === "close") {
+        websocket.close(4001, "as you say");
+      } else {
+        websocket.send(data);
+      }
+    });
   },
 });
 
-const registry = setup({ use: { tsEcho, tsCounter, tsRoom, tsRelay, nomad }, noWelcome: true });
+const registry = setup({ use: { tsEcho, tsCounter, tsRoom, tsRelay, tsWeb, nomad }, noWelcome: true });
 
 await serve(
   { ready: () => registry.startAndWait().then(() => true) },

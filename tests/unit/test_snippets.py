@@ -110,6 +110,21 @@ async def test_a_kitchen_takes_orders_from_waiters_only() -> None:
             await client.get_or_create(kitchens.Kitchen).send(kitchens.Kitchen.orders, "soup")
 
 
+async def test_a_shared_page_rests_while_people_look_at_it() -> None:
+    pages = import_module("shared_page")
+    registry = in_memory(pages)
+    async with registry.lifespan():
+        page = pages.SharedPage
+        main = registry.client.get_or_create(page, "main", params="Ada")
+        async with main.connect() as ada, ada.events(page.changed) as changes:
+            assert await ada.call(page.write, "one") == 1
+            assert await anext(changes) == "one"
+            await ada.call(page.rest)
+            assert await ada.call(page.where) == [1, 2]
+            await main.call(page.write, "two")
+            assert await anext(changes) == "two"
+
+
 async def test_a_lounge_tells_moderators_only_and_bans_for_good() -> None:
     lounges = import_module("lounge")
     registry = in_memory(lounges)
@@ -296,3 +311,37 @@ async def test_an_invoice_is_sent_by_the_second_attempt() -> None:
         assert await mine.call(invoices.Invoices.sent) == []
         await clock.advance(2)
         assert await mine.call(invoices.Invoices.sent) == ["42"]
+
+
+async def test_a_guestbook_is_signed_exported_and_searched(capsys: pytest.CaptureFixture[str]) -> None:
+    guestbook, visiting = import_module("guestbook"), import_module("guestbook_client")
+    async with on_virtual_time(guestbook, FakeClock()) as client:
+        assert await visiting.visit(client) == ["Ada"]
+        assert capsys.readouterr().out == "Ada\n"
+        page = await client.get_or_create(guestbook.Guestbook, "wedding").fetch()
+        assert page.text == "<p>Ada"
+
+
+async def test_an_inventory_is_a_whole_application() -> None:
+    inventory = import_module("inventory")
+    async with on_virtual_time(inventory, FakeClock()) as client:
+        mine = client.get_or_create(inventory.Inventory, "main")
+        put = await mine.fetch("/items/tea", method="PUT", query={"count": 2})
+        assert put.json() == {"name": "tea", "count": 2}
+        assert (await mine.fetch("/items/milk")).json() == {"detail": "no such item"}
+        assert (await mine.fetch("/openapi.json")).json()["info"]["title"] == "Inventory"
+        async with mine.websocket("/live") as live:
+            await live.send("tea")
+            assert await live.receive() == '{"known":true}'
+
+
+async def test_a_ticker_of_websockets_counts_for_each_of_them() -> None:
+    ticker = import_module("raw_hibernation")
+    async with (
+        on_virtual_time(ticker, FakeClock()) as client,
+        client.get_or_create(ticker.Ticker, "a").websocket("/?stay=yes") as socket,
+    ):
+        assert await socket.receive() == "welcome"
+        for count in ("1", "2"):
+            await socket.send("tick")
+            assert await socket.receive() == count

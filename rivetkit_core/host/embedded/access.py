@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rivetkit_core.actor.hibernation import SocketOrigin
 from rivetkit_core.actor.task import ActorTask
-from rivetkit_core.edge.connect import Session
-from rivetkit_core.edge.local import LocalChannel, LocalLink, LocalPipe
+from rivetkit_core.edge.local import LocalChannel, LocalLink, LocalPipe, serve_local
+from rivetkit_core.edge.local_raw import LocalExchange, LocalRaw, LocalRawSocket, LocalSocket
+from rivetkit_core.edge.raw import SOCKET_PREFIX, RawHead
+from rivetkit_core.edge.raw_socket import serve_raw_socket
 from rivetkit_core.errors import error
-from rivetkit_core.host.port import ActorKey, Link, Target
+from rivetkit_core.host.port import ActorKey, Link, RawAnswer, RawRequest, RawSocket, Target
+from rivetkit_core.wire.json_form import cbor_to_json
 from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
 
 if TYPE_CHECKING:
@@ -52,15 +57,34 @@ class LocalAccess:
     async def connect(self, target: Target, *, params: bytes | None) -> Link:
         actor = await self._host.reach(target, lasting=True)
         pipe = LocalPipe(actor.factory.config)
-        self._host.own(_serve(actor, pipe, params))
+        channel = LocalChannel(pipe, SocketOrigin(self._host.kept.new_id(), "/connect", {}))
+
+        async def serve(actor: ActorTask, resumed: bool) -> bool:
+            return await serve_local(actor, channel, params, resumed=resumed)
+
+        self._host.own(self._host.kept.keep(actor, channel, serve))
         return LocalLink(pipe)
+
+    async def fetch(self, target: Target, request: RawRequest, *, params: bytes | None) -> RawAnswer:
+        actor = await self._host.reach(target)
+        headers = [] if params is None else [(b"x-rivet-conn-params", cbor_to_json(params).encode())]
+        exchange = LocalExchange(request, headers)
+        return await exchange.answered(self._host.own(exchange.serve(actor)))
+
+    async def websocket(
+        self, target: Target, path: str, *, protocols: Sequence[str], params: bytes | None
+    ) -> RawSocket:
+        actor = await self._host.reach(target, lasting=True)
+        shared = LocalRaw()
+        route, _, query = path.partition("?")
+        offered = [(b"sec-websocket-protocol", ", ".join(protocols).encode())] if protocols else []
+        head = RawHead("GET", SOCKET_PREFIX + route, query, offered)
+
+        async def serve() -> None:
+            await serve_raw_socket(actor, head, params, LocalSocket(shared), self._host.clock)
+
+        self._host.own(serve())
+        return LocalRawSocket(shared)
 
     async def aclose(self) -> None:
         """Nothing to give back: the host owns its connections."""
-
-
-async def _serve(actor: ActorTask, pipe: LocalPipe, params: bytes | None) -> None:
-    try:
-        await Session(actor, LocalChannel(pipe)).run(params)
-    finally:
-        pipe.close(1011, "actor.stopped")

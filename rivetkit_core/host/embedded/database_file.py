@@ -8,7 +8,8 @@ what the core refuses by looking at the text.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rivetkit_core.actor.sql_text import is_pragma_allowed, split
@@ -26,6 +27,7 @@ _TEMPORARY = frozenset(
         sqlite3.SQLITE_CREATE_TEMP_VIEW,
     }
 )
+_LONGEST = 1_000_000_000  # SQLite's own limit for a blob
 _T = TypeVar("_T")
 
 
@@ -40,6 +42,8 @@ class DatabaseFile:
         self._connection = connection
         self.keeps = False
         self._interrupted = False
+        self._trusted = False
+        [(self._flushing,)] = connection.execute("PRAGMA synchronous").fetchall()
         connection.set_progress_handler(lambda: self._interrupted, _INSTRUCTIONS)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_SQL_RESULT)
@@ -71,6 +75,65 @@ class DatabaseFile:
         for statement in split(sql):
             self.execute(SqlStatement(statement))
 
+    # --- commits together with records -----------------------------------------------------------
+
+    def begin_joint(self) -> bool:
+        """Open a transaction for ``commit_joint``; False if its commit could be refused."""
+        return _translated(self._begin_joint)
+
+    def commit_joint(self, number: int, changes: bytes) -> None:
+        """Commit, with a note of what has to be written elsewhere now. It replaces the note before."""
+        _translated(lambda: self._commit_joint(number, changes))
+
+    def joint_commits(self) -> list[tuple[int, bytes]]:
+        """The notes that are there, by their numbers."""
+        return _translated(self._joint_commits)
+
+    def _begin_joint(self) -> bool:
+        with self._trusting() as connection:
+            deferring = connection.execute(
+                "SELECT 1 FROM sqlite_schema WHERE sql LIKE '%DEFERRABLE%' OR sql LIKE '%DEFERRED%'"
+            ).fetchone()
+            if deferring is not None:
+                return False
+            connection.execute("PRAGMA defer_foreign_keys = OFF")
+            # The records follow this commit, and must never be on the disk without it.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN")
+            return True
+
+    def _commit_joint(self, number: int, changes: bytes) -> None:
+        with self._trusting() as connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS _rivet_commits (number INTEGER PRIMARY KEY, changes BLOB) STRICT"
+            )
+            connection.execute("DELETE FROM _rivet_commits")
+            connection.execute("INSERT INTO _rivet_commits VALUES (?, ?)", (number, changes))
+            connection.execute("COMMIT")
+            connection.execute(f"PRAGMA synchronous = {self._flushing}")
+
+    def _joint_commits(self) -> list[tuple[int, bytes]]:
+        with self._trusting() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_rivet_commits'"
+            ).fetchone()
+            if found is None:
+                return []
+            return connection.execute("SELECT number, changes FROM _rivet_commits ORDER BY number").fetchall()
+
+    @contextmanager
+    def _trusting(self) -> Generator[sqlite3.Connection]:
+        """The connection for the runtime's own statements, which actors may not run."""
+        self._trusted = True
+        self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+        try:
+            yield self._connection
+        finally:
+            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_SQL_RESULT)
+            self._trusted = False
+
+    # --- inside ---------------------------------------------------------------------------------
+
     def serialize(self) -> bytes:
         """The whole database."""
         self._connection.set_authorizer(None)
@@ -89,19 +152,23 @@ class DatabaseFile:
         return SqlResult(columns, rows, changes, row_id)
 
     def _batch(self, statements: Sequence[SqlStatement]) -> tuple[SqlResult, ...]:
-        self._connection.execute("BEGIN")
+        # Outside of a transaction a savepoint is one.
+        self._connection.execute("SAVEPOINT _rivet_batch")
         try:
             results = tuple(self._run(statement) for statement in statements)
-            self._connection.execute("COMMIT")
+            self._connection.execute("RELEASE _rivet_batch")
         except BaseException:
             if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+                self._connection.execute("ROLLBACK TO _rivet_batch")
+                self._connection.execute("RELEASE _rivet_batch")
             raise
         return results
 
     def _authorize(
         self, action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None
     ) -> int:
+        if self._trusted:
+            return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_ATTACH:  # VACUUM attaches a nameless temporary file
             return sqlite3.SQLITE_OK if first == "" else sqlite3.SQLITE_DENY
         if action == sqlite3.SQLITE_PRAGMA:

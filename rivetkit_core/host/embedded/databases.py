@@ -2,9 +2,10 @@
 
     <data_dir>/databases/<actor id>.db   made at the first statement, deleted with the actor
 
-Statements run on a few threads. A file that was not used for long is closed when another one is opened; no
-file is closed while a statement or a transaction is under way, nor while its connection holds temporary
-tables or settings. So more than the bound are open if more than that are in use.
+Statements run on a few threads. What is committed together with records is ``joint``'s business. A file that
+was not used for long is closed when another one is opened; no file is closed while a statement or a
+transaction is under way, nor while its connection holds temporary tables or settings. So more than the bound
+are open if more than that are in use.
 
 Invariants
     One statement of an actor at a time.
@@ -20,12 +21,14 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from rivetkit_core.errors import error
 from rivetkit_core.host.embedded.database_file import DatabaseFile, open_file, open_image
-from rivetkit_core.host.port import ActorDatabase, SqlResult, SqlStatement
+from rivetkit_core.host.embedded.joint import LocalJointCommit, finish_joint
+from rivetkit_core.host.port import ActorDatabase, ActorStorage, JointCommit, SqlResult, SqlStatement
 
 log = logging.getLogger("rivetkit.storage")
 
@@ -36,6 +39,8 @@ _T = TypeVar("_T")
 
 class Medium(Protocol):
     """Where databases are kept. Blocks; one thread at a time for an actor."""
+
+    def exists(self, actor_id: str) -> bool: ...
 
     def open(self, actor_id: str) -> DatabaseFile: ...
 
@@ -50,6 +55,9 @@ class FileMedium:
     def __init__(self, directory: Path, *, full_sync: bool = False) -> None:
         self._directory = directory
         self._full_sync = full_sync
+
+    def exists(self, actor_id: str) -> bool:
+        return self._path(actor_id).exists()
 
     def open(self, actor_id: str) -> DatabaseFile:
         self._directory.mkdir(mode=0o700, exist_ok=True)
@@ -83,6 +91,9 @@ class MemoryMedium:
 
     def __init__(self) -> None:
         self._images: dict[str, bytes] = {}
+
+    def exists(self, actor_id: str) -> bool:
+        return actor_id in self._images
 
     def open(self, actor_id: str) -> DatabaseFile:
         return open_image(self._images.get(actor_id, b""))
@@ -122,6 +133,7 @@ class Databases:
         self._medium = medium
         self._max_open = max_open
         self._places: OrderedDict[str, _Place] = OrderedDict()
+        self._whole: set[str] = set()
         self._thread_count = threads
         self._threads: ThreadPoolExecutor | None = None
 
@@ -130,9 +142,24 @@ class Databases:
         """How many databases are open."""
         return sum(place.database is not None for place in self._places.values())
 
-    def database(self, actor_id: str) -> ActorDatabase:
-        """The database of one generation. Cheap; nothing is opened before the first statement."""
-        return LocalDatabase(self, actor_id)
+    def database(self, actor_id: str, records: ActorStorage) -> ActorDatabase:
+        """The database of one generation. Cheap; nothing is opened before the first statement.
+
+        Args:
+            records: What joint commits write to; what it applied survives a failure of the power.
+        """
+        return LocalDatabase(self, actor_id, records, between=partial(self._note_between, actor_id))
+
+    async def finish(self, actor_id: str, records: ActorStorage) -> None:
+        """Finish what the actor's last end may have left half committed; before the actor starts.
+
+        Raises:
+            RivetError: Its database cannot be read, or its records cannot be written.
+        """
+        if actor_id not in self._whole and self._medium.exists(actor_id):
+            await finish_joint(partial(self.run, actor_id), records)
+            await self.release(actor_id)
+            self._whole.add(actor_id)
 
     async def run(self, actor_id: str, function: Callable[[DatabaseFile], _T]) -> _T:
         """Run a function on an actor's database, opened if it is not.
@@ -161,6 +188,7 @@ class Databases:
     async def delete(self, actor_id: str) -> None:
         """Close and delete an actor's database; does nothing if it has none."""
         await self.release(actor_id)
+        self._whole.discard(actor_id)
         try:
             await self._in_thread(lambda: self._medium.delete(actor_id))
         except OSError as failure:
@@ -173,6 +201,7 @@ class Databases:
 
     async def close(self) -> None:
         """Close every database. They may be opened again."""
+        self._whole.clear()
         for actor_id, place in list(self._places.items()):
             await self._close_place(actor_id, place)
         if self._threads is not None:
@@ -215,6 +244,12 @@ class Databases:
             if not place.users and place.database is None:
                 self._places.pop(actor_id, None)
 
+    def _note_between(self, actor_id: str, between: bool) -> None:
+        if between:
+            self._whole.discard(actor_id)
+        else:
+            self._whole.add(actor_id)
+
     # --- threads --------------------------------------------------------------------------------
 
     async def _on_thread(self, function: Callable[[DatabaseFile], _T], database: DatabaseFile) -> _T:
@@ -245,10 +280,18 @@ class LocalDatabase:
 
     session = 0
 
-    def __init__(self, databases: Databases, actor_id: str) -> None:
+    def __init__(
+        self,
+        databases: Databases,
+        actor_id: str,
+        records: ActorStorage,
+        *,
+        between: Callable[[bool], None],
+    ) -> None:
         self._databases = databases
         self._actor_id = actor_id
         self._used = False
+        self.joint: JointCommit | None = LocalJointCommit(self._run, records, between=between)
 
     async def execute(self, statement: SqlStatement) -> SqlResult:
         return await self._run(lambda database: database.execute(statement))

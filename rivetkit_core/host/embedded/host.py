@@ -23,19 +23,17 @@ from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.entropy import Entropy, new_actor_id
 from rivetkit_core.errors import ActorNotFound, RivetError, error
 from rivetkit_core.host.embedded.access import LocalAccess
+from rivetkit_core.host.embedded.addresses import check_key, check_region, missing
 from rivetkit_core.host.embedded.alarms import AlarmClock
+from rivetkit_core.host.embedded.kept import KeptClients
 from rivetkit_core.host.embedded.resident import Resident
-from rivetkit_core.host.embedded.store_port import ActorRow, HostStore
+from rivetkit_core.host.embedded.store_port import WRITE_LIMIT, ActorRow, HostStore
 from rivetkit_core.host.port import ActorKey, ById, ByKey, Target
 from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.registry import ActorRegistry
-from rivetkit_core.wire import actor_key
 from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, decode_actor, encode_actor
 
 log = logging.getLogger("rivetkit.host")
-
-REGION = "default"
-"""The only region there is."""
 
 _PLACEMENT_ATTEMPTS = 16
 
@@ -77,6 +75,7 @@ class EmbeddedHost:
         self.store = store
         self.registry = ActorRegistry(factories, clock)
         self.access = LocalAccess(self)
+        self.kept = KeptClients(lambda actor_id: self.reach(ById(actor_id), lasting=True), entropy)
         self._expose_errors = expose_errors
         self.metrics = metrics or ProcessMetrics()
         self._inspector = inspector or InspectorOptions()
@@ -114,6 +113,7 @@ class EmbeddedHost:
             return 0
         self.is_closing = True
         self._alarms.stop()
+        self.kept.close(1001, "ws.going_away")
         unsaved = await self.registry.shut_down()
         while self._owned:
             await asyncio.wait(list(self._owned))
@@ -130,9 +130,8 @@ class EmbeddedHost:
             RivetError: ``actor.not_found``, the failure of its start, or ``guard.service_unavailable``.
         """
         lasting = lasting or self.is_closing
-        actor_id = (
-            target.actor_id if isinstance(target, ById) else self._placed.get((target.name, target.key))
-        )
+        by_key = isinstance(target, ByKey)
+        actor_id = self._placed.get((target.name, target.key)) if by_key else target.actor_id
         if actor_id is not None and actor_id not in self._destroying:
             actor = self.registry.running(actor_id, lasting=lasting)
             if actor is not None:
@@ -162,7 +161,7 @@ class EmbeddedHost:
         """
         self.require_open()
         if isinstance(target, ByKey):
-            _check_region(target.region)
+            check_region(target.region)
         for _ in range(_PLACEMENT_ATTEMPTS):
             row = await self._find(target)
             if row is None and isinstance(target, ByKey) and target.create:
@@ -171,7 +170,7 @@ class EmbeddedHost:
                     continue  # somebody else was faster: look again
                 return made
             if row is None:
-                raise error("actor.not_found", _missing(target))
+                raise error("actor.not_found", missing(target))
             destruction = self._destroying.get(row.actor_id)
             if destruction is None:
                 return Placement(row)
@@ -188,7 +187,7 @@ class EmbeddedHost:
                 what a startup hook raised.
         """
         self.require_open()
-        _check_region(region)
+        check_region(region)
         placement = await self._insert(name, key, input)
         try:
             await self._run(placement)
@@ -239,8 +238,8 @@ class EmbeddedHost:
 
     async def _find(self, target: Target) -> ActorRow | None:
         if isinstance(target, ById):
-            row = await self.store.find_by_id(target.actor_id)
-            return row if row is not None and row.destroy_ts is None else None
+            found = await self.store.find_by_id(target.actor_id)
+            return found if found is not None and found.destroy_ts is None else None
         return await self.store.find_by_key(self.namespace, target.name, target.key)
 
     async def _try_create(self, target: ByKey) -> Placement | None:
@@ -306,6 +305,7 @@ class EmbeddedHost:
             alarms=self._alarms,
             own=self._own_detached,
             destroy=lambda: self._request_destroy(row.actor_id),
+            slept=lambda: self._forget_place(row),
         )
         actor = ActorTask(
             factory,
@@ -320,16 +320,22 @@ class EmbeddedHost:
                 expose_errors=self._expose_errors,
                 metrics=self.metrics,
                 inspector=self._inspector,
+                write_limit=WRITE_LIMIT,
             ),
         )
         resident.move_in(actor)
-        await actor.start(None, stored=first)
+        await actor.start(None, stored=first, live=self.kept.of(row.actor_id))
         try:
             await resident.forget_old_alarm()
         except BaseException:
             await actor.kill()
             raise
+        self.kept.woken(row.actor_id)
         return actor
+
+    def _forget_place(self, row: ActorRow) -> None:
+        if row.key is not None and not self.registry.is_here(row.actor_id):
+            self._placed.pop((row.name, row.key), None)
 
     async def _next_generation(self, actor_id: str) -> int:
         try:
@@ -362,8 +368,8 @@ class EmbeddedHost:
                 return
             await self.registry.stop(actor_id, StopKind.DESTROY)
             await self.store.mark_destroyed(actor_id, time_ms(self.clock))
-            if row.key is not None:
-                self._placed.pop((row.name, row.key), None)
+            self.kept.end(actor_id, 1000, "")
+            self._forget_place(row)
         finally:
             del self._destroying[actor_id]
 
@@ -371,28 +377,3 @@ class EmbeddedHost:
 def _about(row: ActorRow) -> dict[str, object]:
     """What log records say of an actor."""
     return {"actor_id": row.actor_id, "actor_name": row.name, "actor_key": list(row.key or ())}
-
-
-def _check_region(region: str | None) -> None:
-    if region not in (None, "", REGION):
-        raise error("datacenter.not_found")
-
-
-def check_key(key: ActorKey) -> None:
-    """Refuse keys that cannot be stored.
-
-    Raises:
-        RivetError: ``actor.key_too_large``, or ``api.bad_request`` for text that is not Unicode.
-    """
-    try:
-        size = len(actor_key.serialize(key).encode())
-    except UnicodeEncodeError:
-        raise error("api.bad_request", reason="the key holds a lone surrogate") from None
-    if size > actor_key.MAX_SERIALIZED:
-        raise error("actor.key_too_large", size=size, limit=actor_key.MAX_SERIALIZED)
-
-
-def _missing(target: Target) -> str:
-    if isinstance(target, ById):
-        return f"There is no actor with the id {target.actor_id!r}"
-    return f"There is no actor {target.name!r} with the key {list(target.key)}; get_or_create makes one"

@@ -16,11 +16,16 @@ _ROWS = 100  # per statement; SQLite of any age takes 999 parameters
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one ``apply`` asked for. A key both put and deleted is deleted."""
+    """What one ``apply`` asked for. A key both put and deleted is deleted.
+
+    Attributes:
+        flushed: Whether it has to be on the disk when it is done, whatever the store does otherwise.
+    """
 
     actor_id: str
     puts: Mapping[bytes, bytes]
     deletes: Sequence[bytes]
+    flushed: bool = False
 
 
 Statement = tuple[str, list[str | bytes]]

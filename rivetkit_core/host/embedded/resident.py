@@ -36,6 +36,7 @@ class Resident:
         alarms: AlarmClock,
         own: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
         destroy: Callable[[], None],
+        slept: Callable[[], None],
     ) -> None:
         self._actor_id = row.actor_id
         self._registry = registry
@@ -44,6 +45,7 @@ class Resident:
         self._alarms = alarms
         self._own = own
         self._destroy = destroy
+        self._slept = slept
         self._actor: ActorTask | None = None
         self._alarm: int | None = None
         self._stored_alarm = row.alarm_ts
@@ -86,6 +88,7 @@ class Resident:
             return
         if not await self._registry.stop(self._actor_id, StopKind.SLEEP, only=actor):
             return
+        self._slept()
         try:
             await self._store.end_generation(self._actor_id, time_ms(self._clock))
         except StorageError as failure:

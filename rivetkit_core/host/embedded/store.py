@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from rivetkit_core.errors import error
+from rivetkit_core.errors import RivetError, StorageError, error
 from rivetkit_core.host.embedded import directory, records, schema
 from rivetkit_core.host.embedded.databases import Databases, FileMedium, MemoryMedium
 from rivetkit_core.host.embedded.failures import cannot_open, closed, unavailable
@@ -164,6 +164,7 @@ class SqliteStore:
 
     async def start_generation(self, actor_id: str, now_ms: int) -> int:
         run = partial(directory.start_generation, actor_id=actor_id, now_ms=now_ms)
+        await self._finish_joint(actor_id)
         generation = await self._opened().run(run)
         if generation is None:
             raise error("actor.not_found")
@@ -192,7 +193,7 @@ class SqliteStore:
         return _Records(self, actor_id)
 
     def database(self, actor_id: str) -> ActorDatabase:
-        return self._databases.database(actor_id)
+        return self._databases.database(actor_id, _Records(self, actor_id, flushed=True))
 
     async def load_records(self, actor_id: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Records of one actor, as of one moment."""
@@ -213,6 +214,15 @@ class SqliteStore:
     async def delete_records(self, actor_id: str, span: tuple[bytes, bytes]) -> None:
         """Delete records of one actor in a range, all or nothing."""
         await self._opened().run(partial(records.delete_range, actor_id=actor_id, span=span))
+
+    async def _finish_joint(self, actor_id: str) -> None:
+        self._opened()
+        try:
+            await self._databases.finish(actor_id, _Records(self, actor_id, flushed=True))
+        except StorageError:
+            raise
+        except RivetError as failure:
+            raise error("storage.unavailable", f"The actor's database cannot be read: {failure}") from failure
 
     def _opened(self) -> GroupWriter:
         if self._writer is None or self._closing is not None:
@@ -304,15 +314,16 @@ class _Reader:
 class _Records:
     """``ActorStorage`` of one actor."""
 
-    def __init__(self, store: SqliteStore, actor_id: str) -> None:
+    def __init__(self, store: SqliteStore, actor_id: str, *, flushed: bool = False) -> None:
         self._store = store
         self._actor_id = actor_id
+        self._flushed = flushed
 
     async def load(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         return await self._store.load_records(self._actor_id, keys)
 
     async def apply(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
-        await self._store.change_records(Change(self._actor_id, dict(puts), tuple(deletes)))
+        await self._store.change_records(Change(self._actor_id, dict(puts), tuple(deletes), self._flushed))
 
     async def list_range(
         self, start: bytes, end: bytes, *, reverse: bool = False, limit: int | None = None

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rivetkit_core.errors import RivetError, error
-from rivetkit_core.host.port import ActorDatabase, ActorKey, ActorStorage
+from rivetkit_core.host.port import ActorDatabase, ActorKey, ActorStorage, WriteLimit
+
+WRITE_LIMIT = WriteLimit(keys=10_000, size=64 * 1024 * 1024)
+"""What strict code may have waiting; a store could take more, but memory should not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +115,8 @@ class HostStore(Protocol):
 
     async def start_generation(self, actor_id: str, now_ms: int) -> int:
         """Begin the actor's next life and return its number, 1 for the first.
+
+        What its last end left between the two steps of a joint commit is finished before.
 
         Raises:
             ActorNotFound: Never created, or destroyed.

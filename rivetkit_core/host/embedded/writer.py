@@ -173,6 +173,17 @@ class GroupWriter:
         return outcomes
 
     def _transaction(self, group: Sequence[_Queued]) -> list[object]:
+        if not any(isinstance(queued.operation, Change) and queued.operation.flushed for queued in group):
+            return self._within_one(group)
+        [(level,)] = self._connection.execute("PRAGMA synchronous").fetchall()
+        self._connection.execute("PRAGMA synchronous = FULL")
+        try:
+            return self._within_one(group)
+        finally:
+            self._undo()  # the setting cannot be changed inside of a transaction
+            self._connection.execute(f"PRAGMA synchronous = {level}")
+
+    def _within_one(self, group: Sequence[_Queued]) -> list[object]:
         changes = [queued.operation for queued in group if isinstance(queued.operation, Change)]
         if len(changes) == len(group):
             self._write(changes)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from rivetkit_core._version import VERSION
@@ -22,7 +22,7 @@ from rivetkit_core.actor.inspector_token import InspectorOptions
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
-from rivetkit_core.errors import error
+from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.engine.deletions import Deletions
 from rivetkit_core.host.engine.envoy import Envoy
 from rivetkit_core.host.engine.hosted import HostedActor, Outcome
@@ -38,16 +38,20 @@ from rivetkit_core.wire.envoy.messages import (
     CommandEntry,
     EnvoyInit,
     Metadata,
+    RequestId,
     StartActor,
     StopActor,
     StopReason,
     ToEnvoyTunnel,
 )
+from rivetkit_core.wire.persisted import QUEUE_MESSAGE_PREFIX, QUEUE_METADATA_KEY
+from rivetkit_core.wire.subprotocols import close_reason
 
 log = logging.getLogger("rivetkit.envoy")
 
 _DRAIN_MARGIN = 5.0
 _PING_STALE_AFTER = 20.0
+_PRELOADED_BYTES = 64 * 1024
 
 
 class Environment(Protocol):
@@ -295,6 +299,18 @@ class EngineHost:
     def report(self, actor_id: str, generation: int, *events: ActorEvent) -> None:
         self.envoy.report(actor_id, generation, *events)
 
+    def expected(self, actor_id: str, listed: Sequence[RequestId]) -> Sequence[RequestId]:
+        return self._tunnel.expect(actor_id, listed)
+
+    def resumed(self, actor: ActorTask, listed: Sequence[RequestId], expected: Sequence[RequestId]) -> None:
+        self._tunnel.resume(actor, listed, expected)
+
+    def turned_away(self, listed: Sequence[RequestId], failure: RivetError | None) -> None:
+        if failure is None:
+            self._tunnel.give_up(listed)
+        else:
+            self._tunnel.refuse(listed, close_reason(failure.group, failure.code))
+
     def destroy(self, actor_id: str) -> None:
         self._deletions.begin(actor_id)
 
@@ -317,8 +333,6 @@ class EngineHost:
         task = asyncio.create_task(hosted.run(waiting), name=f"actor {checkpoint.actor_id}")
         self._tasks[hosted] = task
         task.add_done_callback(lambda done: self._end(hosted, done))
-        if start.hibernating_requests:  # clients of another runtime, which stored nothing we could restore
-            self._tunnel.restore(start.hibernating_requests, {})
         if self._sleepy:
             hosted.ask_to_sleep()
 
@@ -363,8 +377,13 @@ async def _quietly(task: asyncio.Task[Outcome]) -> None:
 def _describe(factory: ActorFactory) -> dict[str, object]:
     """What dashboards show of an actor name, and which records should come with its start commands."""
     config = factory.config
-    keys = [list(key) for key in PRELOADED_KEYS]
-    shown: dict[str, object] = {"preload": {"keys": keys, "prefixes": []}}
+    keys, prefixes = list[bytes](PRELOADED_KEYS), list[bytes]()  # what every start reads
+    if factory.queues:
+        keys.append(QUEUE_METADATA_KEY)
+        prefixes.append(QUEUE_MESSAGE_PREFIX)
+    # A prefix that does not fit is left out as a whole, so what is there is complete.
+    wanted = [{"prefix": list(prefix), "maxBytes": _PRELOADED_BYTES, "partial": False} for prefix in prefixes]
+    shown: dict[str, object] = {"preload": {"keys": [list(key) for key in keys], "prefixes": wanted}}
     if config.icon is not None:
         shown["icon"] = config.icon
     if config.display_name is not None:

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
+from rivetkit_core.actor.hibernation import SocketId
 from rivetkit_core.actor.inspector_token import InspectorOptions
 from rivetkit_core.actor.lifecycle import Lifecycle, StopKind
 from rivetkit_core.actor.parts import ActorPorts
@@ -37,6 +38,7 @@ from rivetkit_core.wire import actor_key
 from rivetkit_core.wire.envoy.messages import (
     ActorEvent,
     Checkpoint,
+    RequestId,
     Running,
     SetAlarm,
     SleepIntent,
@@ -98,6 +100,18 @@ class Platform(Protocol):
         """Tell the engine."""
         ...
 
+    def expected(self, actor_id: str, listed: Sequence[RequestId]) -> Sequence[RequestId]:
+        """Hold what clients say whose websockets the engine kept; which ones those may be."""
+        ...
+
+    def resumed(self, actor: ActorTask, listed: Sequence[RequestId], expected: Sequence[RequestId]) -> None:
+        """Give a started actor the websockets back that the engine kept for it."""
+        ...
+
+    def turned_away(self, listed: Sequence[RequestId], failure: RivetError | None) -> None:
+        """Part with them instead, as far as this envoy is concerned: for good, if the start failed."""
+        ...
+
     def destroy(self, actor_id: str) -> None:
         """Have the engine destroy an actor that it is stopping for another reason."""
         ...
@@ -126,6 +140,7 @@ class HostedActor:
         self._start_command = start
         self._scope = scope
         self._platform = platform
+        scope.on_fenced = self.lose
         self._storage: ActorStorage | None = None
         self._stop: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
         self._wanted = asyncio.Event()
@@ -137,6 +152,7 @@ class HostedActor:
         self._alarm: int | None = None
         self._crash: str | None = None
         self._intent: SleepIntent | StopIntent | None = None
+        self._kept: Sequence[RequestId] = ()
 
     def running(self) -> ActorTask | None:
         """The actor, if it takes requests.
@@ -194,6 +210,7 @@ class HostedActor:
         """Live. ``predecessor`` is an older generation whose end is waited for first. Never raises."""
         if predecessor is not None:
             await predecessor
+        self._kept = self._platform.expected(self.actor_id, self._start_command.hibernating_requests)
         try:
             outcome = await self._live()
         except asyncio.CancelledError:
@@ -212,12 +229,17 @@ class HostedActor:
     # --- inside ---------------------------------------------------------------------------------
 
     async def _live(self) -> Outcome:
+        listed = self._start_command.hibernating_requests
+        kept = self._kept
         try:
             self._actor = await self._start_unless_lost()
         except RivetError as failure:
+            self._platform.turned_away(kept, masked(failure))
             return await self._fail(failure)
         if self._actor is None:
+            self._platform.turned_away(kept, None)
             return Outcome(_LOST)
+        self._platform.resumed(self._actor, listed, kept)
         # Waking does not clear an alarm, so every start says anew when the next one is due.
         self._running = True
         self._report(Running(), SetAlarm(self._alarm))
@@ -264,7 +286,8 @@ class HostedActor:
         except Exception as failure:
             log.exception("actor %s could not be made", self.actor_id, extra=self._about)
             raise error("actor.start_failed") from failure
-        await actor.start(command.input)
+        live = [SocketId(id.gateway_id, id.request_id) for id in self._kept]
+        await actor.start(command.input, live=live)
         return actor
 
     async def _finish(self, actor: ActorTask, reason: StopReason) -> Outcome:
@@ -324,6 +347,8 @@ class HostedActor:
         """Ask the engine for a stop command; to be destroyed overrules to sleep."""
         if self._intent is None or (isinstance(self._intent, SleepIntent) and isinstance(intent, StopIntent)):
             self._intent = intent
+            if self._actor is not None and isinstance(intent, SleepIntent):
+                self._actor.sleep.commit()
             if self._running:
                 self._report(intent)
 

@@ -72,7 +72,11 @@ class KvStorage:
         self._beside = beside
         self._revisions: dict[bytes, int] = {}
         self._preloaded: dict[bytes, bytes | None] = {}
+        self._listings: dict[bytes, Pairs] = {}
         if preloaded is not None:
+            pairs = sorted((entry.key, entry.value) for entry in preloaded.entries)
+            for prefix in preloaded.requested_prefixes:
+                self._listings[prefix] = [pair for pair in pairs if pair[0].startswith(prefix)]
             self._preloaded = dict.fromkeys(preloaded.requested_get_keys)
             self._preloaded.update((entry.key, entry.value) for entry in preloaded.entries)
 
@@ -104,6 +108,7 @@ class KvStorage:
         kept = {key: value for key, value in puts.items() if key not in gone}
         for key in (*kept, *gone):
             self._preloaded.pop(key, None)
+            self._forget_listings(key, key + b"\x00")
         if not kept:
             for group in _groups(gone, MAX_KEYS):
                 await self._scope.kv(KvDelete(tuple(group)))
@@ -130,6 +135,11 @@ class KvStorage:
         return found
 
     async def list(self, prefix: bytes, *, reverse: bool = False, limit: int | None = None) -> Records:
+        preloaded = self._listings.pop(prefix, None)
+        if preloaded is not None:
+            self._scope.check()
+            found = await self._resolve(preloaded)
+            return (found[::-1] if reverse else found)[:limit]
         # The engine's own prefix query loses keys that go on with 0xFF.
         return await self.list_range(prefix, prefix_end(prefix), reverse=reverse, limit=limit)
 
@@ -145,6 +155,7 @@ class KvStorage:
             following = page[-1][0] + b"\x00"
         for key in [key for key in self._preloaded if start <= key < end]:
             del self._preloaded[key]
+        self._forget_listings(start, end)
         for key in [key for key in self._revisions if start <= key < end]:
             del self._revisions[key]
         await self._scope.kv(KvDeleteRange(start, end))
@@ -198,6 +209,10 @@ class KvStorage:
         if missing:
             raise error("storage.corrupt", reason=f"chunk {missing[0]} of {count} of a record is missing")
         return b"".join(chunks[name] for name in names)
+
+    def _forget_listings(self, start: bytes, end: bytes) -> None:
+        for prefix in [prefix for prefix in self._listings if prefix < end and prefix_end(prefix) > start]:
+            del self._listings[prefix]
 
     # --- writing --------------------------------------------------------------------------------
 

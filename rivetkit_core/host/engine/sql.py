@@ -33,6 +33,9 @@ _LOOK_AGAIN = 1.0
 class RemoteDatabase:
     """``ActorDatabase`` of one generation; also raises ``storage.lost`` when this generation has ended."""
 
+    joint = None
+    """The engine keeps records and databases in services of their own."""
+
     def __init__(self, scope: RequestScope, clock: Clock) -> None:
         self._scope = scope
         self._clock = clock

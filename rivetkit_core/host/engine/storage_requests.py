@@ -122,6 +122,9 @@ class RequestScope:
     """What one generation may ask of the engine's storage, until it is closed.
 
     The engine does not know which generation a KV request is from, so this is where old ones are stopped.
+
+    Attributes:
+        on_fenced: Called when the engine says that a newer generation has the database.
     """
 
     def __init__(
@@ -132,6 +135,7 @@ class RequestScope:
         self._requests = requests
         self._may_write = may_write
         self.is_open = True
+        self.on_fenced: Callable[[], None] = lambda: None
 
     @property
     def session(self) -> int:
@@ -168,31 +172,31 @@ class RequestScope:
     async def script(self, sql: str) -> SqlScriptResult:
         """Several statements without parameters; see ``RemoteDatabase``."""
         fields = (self._requests.namespace, self.actor_id, self.generation)
-        return _unwrap(
-            await self._requests.ask(self, lambda number: SqlExec(number, *fields, sql)), SqlScriptResult
-        )
+        answer = await self._requests.ask(self, lambda number: SqlExec(number, *fields, sql))
+        return self._unwrap(answer, SqlScriptResult)
 
     async def execute(self, statement: SqlStatement) -> SqlResult:
         """One statement; see ``RemoteDatabase``."""
         fields = (self._requests.namespace, self.actor_id, self.generation)
-        return _unwrap(
-            await self._requests.ask(self, lambda number: SqlExecute(number, *fields, statement)), SqlResult
-        )
+        answer = await self._requests.ask(self, lambda number: SqlExecute(number, *fields, statement))
+        return self._unwrap(answer, SqlResult)
 
     async def execute_batch(self, statements: tuple[SqlStatement, ...]) -> tuple[SqlResult, ...]:
         """Statements in one transaction; see ``RemoteDatabase``."""
         fields = (self._requests.namespace, self.actor_id, self.generation)
         answer = await self._requests.ask(self, lambda number: SqlExecuteBatch(number, *fields, statements))
-        return cast("tuple[SqlResult, ...]", _unwrap(answer, tuple))
+        return cast("tuple[SqlResult, ...]", self._unwrap(answer, tuple))
+
+    def _unwrap(self, answer: object, kind: type[_T]) -> _T:
+        if isinstance(answer, SqlError):
+            refusal = refused_by_engine(answer.message)
+            if refusal.code == "remote_fence_mismatch":
+                self.on_fenced()
+            raise refusal
+        if not isinstance(answer, kind):
+            raise error("storage.unavailable", "The engine answered with something else than was asked for")
+        return answer
 
 
 def _late() -> RivetError:
     return error("storage.unavailable", f"The engine did not answer within {_TIMEOUT:.0f} s")
-
-
-def _unwrap(answer: object, kind: type[_T]) -> _T:
-    if isinstance(answer, SqlError):
-        raise refused_by_engine(answer.message)
-    if not isinstance(answer, kind):
-        raise error("storage.unavailable", "The engine answered with something else than was asked for")
-    return answer

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 from urllib.parse import quote
 
-from rivetkit_core.edge.websocket import SocketClosed
+from rivetkit_core.asgi import AsgiApp as AsgiApp
+from rivetkit_core.asgi import Message as Message
+from rivetkit_core.asgi import RawHeaders
+from rivetkit_core.asgi import Receive as Receive
+from rivetkit_core.asgi import Scope as Scope
+from rivetkit_core.asgi import Send as Send
+from rivetkit_core.edge.websocket import Frame, SocketClosed
 from rivetkit_core.errors import error
 from rivetkit_core.wire.subprotocols import fitting
 
-Message = MutableMapping[str, Any]  # what the ASGI specification calls an event; keys depend on "type"
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[str, str]]
 
 MAX_BODY = 20 * 1024 * 1024
@@ -30,6 +31,7 @@ class Head:
     query: str
     headers: Mapping[str, bytes]
     subprotocols: tuple[str, ...]
+    raw_headers: RawHeaders
 
     def text(self, name: str) -> str | None:
         """A header as text, or None."""
@@ -50,6 +52,7 @@ def read_head(scope: Scope) -> Head:
         query=cast("bytes", scope.get("query_string", b"")).decode("latin-1"),
         headers=headers,
         subprotocols=tuple(cast("list[str]", scope.get("subprotocols") or [])),
+        raw_headers=[(name.lower(), value) for name, value in raw],
     )
 
 
@@ -109,12 +112,17 @@ class AsgiSocket:
         self._closed = False
 
     async def receive(self) -> bytes:
+        return (await self.receive_frame()).data
+
+    async def receive_frame(self) -> Frame:
         message = await self._receive()
         if message["type"] != "websocket.receive":
             self._closed = True
-            raise SocketClosed
+            raise SocketClosed(int(message.get("code") or 1005), str(message.get("reason") or ""))
         text = cast("str | None", message.get("text"))
-        return text.encode() if text is not None else cast("bytes", message.get("bytes") or b"")
+        if text is not None:
+            return Frame(text.encode(errors="surrogatepass"), text=True)
+        return Frame(cast("bytes", message.get("bytes") or b""), text=False)
 
     async def send(self, data: bytes, *, text: bool) -> None:
         if self._closed:

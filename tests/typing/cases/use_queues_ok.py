@@ -46,6 +46,7 @@ async def by_actor(shop: Shop) -> None:
         async with note:
             await note.complete()
     assert_type(await shop.safe.redrive(limit=3), int)
+    assert_type(await shop.orders.inspect(), list[Sent[Order]])
 
 
 async def several(shop: Shop) -> None:

@@ -15,10 +15,12 @@ from rivetkit_core.actor.factory import ActionSpec, ActorFactory, AdmittedMessag
 from rivetkit_core.actor.parts import ActorPorts
 from rivetkit_core.actor.resources import Resource
 from rivetkit_core.actor.task import ActorTask
+from rivetkit_core.asgi import AsgiApp, Receive, Scope, Send
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.entropy import SeededEntropy
 from rivetkit_core.errors import RivetError, error
-from rivetkit_core.host.port import ActorKey, ActorStorage, Link, Target
+from rivetkit_core.host.embedded.databases import Databases
+from rivetkit_core.host.port import ActorKey, ActorStorage, Link, RawAnswer, RawRequest, RawSocket, Target
 from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.testing import FakeClock, MemoryStore
 from rivetkit_core.wire import cbor
@@ -39,6 +41,8 @@ class Script:
     hooks: Mapping[str, Hook] = field(default_factory=dict[str, Hook])
     conn_hooks: Mapping[str, ConnHook] = field(default_factory=dict[str, ConnHook])
     queues: Mapping[str, QueueSpec] = field(default_factory=dict[str, QueueSpec])
+    on_request: AsgiApp | None = None
+    on_websocket: AsgiApp | None = None
     config: ActorConfig = field(default_factory=ActorConfig)
     resources: Mapping[str, Callable[[Scripted], AbstractAsyncContextManager[object]]] = field(
         default_factory=dict[str, "Callable[[Scripted], AbstractAsyncContextManager[object]]"]
@@ -123,6 +127,13 @@ class Scripted:
     async def create_conn_state(self, conn: Connection) -> None:
         await self._conn_hook("create_conn_state", conn)
 
+    def encode_conn_state(self, conn: Connection) -> bytes:
+        return cbor.encode(conn.attachment)
+
+    def restore_conn(self, conn: Connection, state: bytes) -> None:
+        self.log.append("restore_conn")
+        conn.attachment = cbor.decode(state)
+
     async def on_connect(self, conn: Connection) -> None:
         await self._conn_hook("on_connect", conn)
 
@@ -140,6 +151,27 @@ class Scripted:
     async def run_action(self, name: str, args: bytes, conn: Connection | None) -> bytes:
         handler = self.script.actions[name]
         return cbor.encode(await handler(self, cast("list[object]", cbor.decode(args))))
+
+    @property
+    def serves_http(self) -> bool:
+        return self.script.on_request is not None
+
+    @property
+    def serves_websockets(self) -> bool:
+        return self.script.on_websocket is not None
+
+    def can_hibernate(self, scope: Scope) -> bool:
+        return self.script.config.can_hibernate_websocket is True
+
+    async def on_request(self, conn: Connection, scope: Scope, receive: Receive, send: Send) -> None:
+        self.log.append("on_request")
+        assert self.script.on_request is not None
+        await self.script.on_request(scope, receive, send)
+
+    async def on_websocket(self, conn: Connection, scope: Scope, receive: Receive, send: Send) -> None:
+        self.log.append("on_websocket")
+        assert self.script.on_websocket is not None
+        await self.script.on_websocket(scope, receive, send)
 
     async def admit_message(self, queue: str, body: bytes, conn: Connection) -> AdmittedMessage:
         await self._conn_hook("admit_message", conn)
@@ -176,6 +208,14 @@ class NoAccess:
     async def connect(self, target: Target, *, params: bytes | None) -> Link:
         raise error("actor.not_found")
 
+    async def fetch(self, target: Target, request: RawRequest, *, params: bytes | None) -> RawAnswer:
+        raise error("actor.not_found")
+
+    async def websocket(
+        self, target: Target, path: str, *, protocols: Sequence[str], params: bytes | None
+    ) -> RawSocket:
+        raise error("actor.not_found")
+
     async def aclose(self) -> None: ...
 
 
@@ -185,12 +225,16 @@ class RecordingSink:
     def __init__(self) -> None:
         self.events: list[tuple[str, object]] = []
         self.closed: tuple[int, str] | None = None
+        self.released = False
 
     def send_event(self, event: OutgoingEvent) -> None:
         self.events.append((event.message.name, cbor.decode(event.message.args)))
 
     def close(self, code: int, reason: str) -> None:
         self.closed = (code, reason)
+
+    def release(self) -> None:
+        self.released = True
 
 
 class RecordingAlarm:
@@ -242,12 +286,17 @@ async def end_all() -> None:
 
 
 class World:
-    """One actor id with its storage, across any number of generations."""
+    """One actor id with its storage, across any number of generations.
+
+    Args:
+        databases: Where its SQLite database is, if it has one.
+    """
 
     ACTOR_ID = "actor1"
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, *, databases: Databases | None = None) -> None:
         self.script = script
+        self._databases = databases
         self.clock = FakeClock()
         self.store = MemoryStore()
         self.log: list[str] = []
@@ -284,6 +333,7 @@ class World:
                 entropy=SeededEntropy(self.generation),
                 host=self.host,
                 metrics=self.metrics,
+                database=self._databases and self._databases.database(self.ACTOR_ID, self.storage),
             ),
         )
         _alive.append(task)

@@ -7,6 +7,7 @@ import asyncio
 from rivetkit_core.actor.task import ActorTask, StopKind
 from rivetkit_core.clock import time_ms
 from rivetkit_core.errors import StorageError, error
+from rivetkit_core.testing import settle
 from rivetkit_core.wire.persisted import LAST_ALARM_KEY, decode_last_alarm
 from tests.unit.actor.scripted import Script, Scripted, World, failure_of
 
@@ -163,3 +164,38 @@ async def test_a_failed_first_start_sets_no_alarm() -> None:
     world.script.hooks = {"on_create": on_create}
     await failure_of(world.task().start(None))
     assert world.alarm.pushes == []
+
+
+async def test_what_comes_due_during_the_start_keeps_its_alarm_until_it_was_taken_up() -> None:
+    """A process that dies before it claimed anything must not have told the host to forget the alarm."""
+
+    async def wake(actor: Scripted) -> None:
+        await actor.context.clock.sleep(5.0)
+
+    world = world_with_ring()
+    actor, due = await planned(world, delay=2000)
+    await actor.kill()
+    world.script.hooks = {"on_wake": wake}
+    world.store.hold_writes()
+    actor = world.task()
+    starting = asyncio.create_task(actor.start(None))
+    await world.clock.advance(6)
+    assert world.alarm.pushes[-1] == due
+    world.store.release_writes()
+    await starting
+    assert world.alarm.pushes[-1] is None
+
+
+async def test_what_is_overdue_keeps_its_alarm_until_it_was_taken_up() -> None:
+    world = world_with_ring()
+    actor, due = await planned(world, delay=2000)
+    await actor.schedule.after(90_000, "ring")
+    await actor.kill()
+    await world.clock.advance(10)
+    world.store.hold_writes()
+    starting = asyncio.create_task(world.task().start(None))
+    await settle()
+    assert world.alarm.pushes[-1] == due
+    world.store.release_writes()
+    await starting
+    assert world.alarm.pushes[-1] == due + 88_000

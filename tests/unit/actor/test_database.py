@@ -33,6 +33,7 @@ class FakeDatabase:
 
     def __init__(self) -> None:
         self._file: DatabaseFile = open_image(b"")
+        self.joint = None
         self.session = 0
         self.gate = asyncio.Event()
         self.gate.set()

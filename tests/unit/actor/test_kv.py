@@ -65,6 +65,7 @@ async def test_nothing_of_strict_code_is_stored_when_its_write_fails() -> None:
         await call(task, "go")
     assert (await one.stored_state(), records(one)) == (0, {})
     assert await call(task, "look") == [[b"a", b"1"], [b"b", b"2"]]
+    await one.clock.advance(0.1)
     assert (await one.stored_state(), len(records(one))) == (1, 2)
 
 

@@ -251,3 +251,37 @@ async def test_a_failed_first_start_leaves_no_schedule_behind() -> None:
     world.script.hooks = {"on_create": on_create}
     await failure_of(world.task().start(None))
     assert await world.stored() is None
+
+
+async def test_what_a_long_scheduled_action_changed_is_saved_while_it_runs() -> None:
+    async def work(actor: Scripted, _: list[object]) -> object:
+        actor.state = 7
+        await actor.context.clock.sleep(60)
+        return None
+
+    config = ActorConfig(no_sleep=True, state_save_interval=0.5, action_timeout=120.0)
+    world = World(Script(actions={"work": work}, config=config))
+    actor = await world.started()
+    await actor.schedule.after(20_000, "work")
+    await world.clock.advance(20.5)
+    assert await world.stored_state() == 7
+    await actor.kill()
+
+
+async def test_a_scheduled_action_is_cancelled_at_the_end_of_the_grace_period() -> None:
+    async def endless(actor: Scripted, _: list[object]) -> object:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            actor.log.append(f"cancelled at {world.clock.now() - started}")
+        return None
+
+    world = World(Script(actions={"endless": endless}, config=ActorConfig(sleep_grace_period=5.0)))
+    actor = await world.started()
+    await actor.schedule.after(0, "endless")
+    await world.clock.advance(0)
+    started = world.clock.now()
+    stopping = asyncio.create_task(actor.stop(StopKind.SLEEP))
+    await world.clock.advance(5.0)
+    await stopping
+    assert world.log[-1] == "cancelled at 5.0"

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from rivetkit_core.actor.connections import OutgoingEvent
+from rivetkit_core.actor.hibernation import SocketId, SocketOrigin
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.edge.connect import ChannelClosed
 from rivetkit_core.edge.local import LocalChannel, LocalLink, LocalPipe
@@ -26,7 +27,8 @@ def pipe(
         connection_backlog=backlog, max_incoming_message_size=incoming, max_outgoing_message_size=outgoing
     )
     shared = LocalPipe(config)
-    return LocalChannel(shared), LocalLink(shared)
+    origin = SocketOrigin(SocketId(bytes(4), bytes(4)), "/connect", {})
+    return LocalChannel(shared, origin), LocalLink(shared)
 
 
 def request(id: int, size: int = 0) -> ActionRequest:

@@ -39,7 +39,7 @@ class Client:
     socket: ScriptedSocket
     codec: Codec
     channel: WebSocketChannel
-    session: asyncio.Task[None]
+    session: asyncio.Task[bool]
 
     async def send(self, *messages: ToServer) -> None:
         for message in messages:

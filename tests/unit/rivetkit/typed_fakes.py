@@ -44,6 +44,8 @@ class FakeConnection:
     async def disconnect(self, reason: str | None = None) -> None:
         self.closed.append(reason)
 
+    def lend_state(self) -> None: ...
+
     @property
     def core(self) -> Connection:
         return cast("Connection", self)

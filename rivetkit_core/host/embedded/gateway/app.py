@@ -13,10 +13,12 @@ from rivetkit_core._version import VERSION
 from rivetkit_core.edge.errors import error_json
 from rivetkit_core.edge.http import HttpRequest, actor_headers, serve_http
 from rivetkit_core.edge.metrics import MetricsDoor
+from rivetkit_core.edge.raw import RawHead, is_raw
 from rivetkit_core.entropy import new_uuid
 from rivetkit_core.errors import RivetError, masked, status_of
 from rivetkit_core.host.embedded.gateway.auth import TokenGuard, header_tokens
 from rivetkit_core.host.embedded.gateway.manager import Manager
+from rivetkit_core.host.embedded.gateway.requests import serve_streamed
 from rivetkit_core.host.embedded.gateway.sockets import SocketGateway
 from rivetkit_core.host.embedded.gateway.targets import (
     header_target,
@@ -101,6 +103,11 @@ class GatewayApp:
         headers: Headers = [*cors.gateway_headers(head), ("x-rivet-ray-id", ray)]
         try:
             target = self._target(head)
+            if is_raw(target.path):
+                actor = await self._host.reach(to_target(target, self._host.namespace))
+                raw = RawHead(head.method, target.path, target.query, head.raw_headers)
+                await serve_streamed(actor, raw, headers, receive, send)
+                return
             # The body first: an actor that was reached may be gone again when a slow upload is done.
             body = await read_body(receive, head)
             actor = await self._host.reach(to_target(target, self._host.namespace))

@@ -10,7 +10,8 @@ from typing import cast
 from urllib.parse import parse_qsl, unquote
 
 from rivetkit_core.errors import ProtocolError, RivetError, error
-from rivetkit_core.host.embedded.host import REGION, EmbeddedHost, check_key
+from rivetkit_core.host.embedded.addresses import REGION, check_key
+from rivetkit_core.host.embedded.host import EmbeddedHost
 from rivetkit_core.host.embedded.store_port import ActorRow
 from rivetkit_core.host.port import ActorKey, ById, ByKey
 from rivetkit_core.host.web.asgi import Head

@@ -6,11 +6,14 @@ clients cannot read the body of a refused handshake.
 
 from __future__ import annotations
 
+from rivetkit_core.actor.hibernation import SocketOrigin
 from rivetkit_core.actor.task import ActorTask
-from rivetkit_core.edge.serving import serve_socket
+from rivetkit_core.edge.raw import RawHead
+from rivetkit_core.edge.serving import can_hibernate, serve_socket
 from rivetkit_core.entropy import new_uuid
 from rivetkit_core.errors import ProtocolError, RivetError, error, masked
 from rivetkit_core.host.embedded.gateway.auth import TokenGuard, header_tokens
+from rivetkit_core.host.embedded.gateway.kept_socket import KeptSocket
 from rivetkit_core.host.embedded.gateway.targets import is_gateway_path, parse_target, to_target
 from rivetkit_core.host.embedded.host import EmbeddedHost
 from rivetkit_core.host.web import cors
@@ -38,16 +41,25 @@ class SocketGateway:
             await socket.close(1011, "request.invalid")
             return
         try:
-            actor, path = await self._reach(head, options)
+            actor, raw = await self._reach(head, options)
         except RivetError as failure:
             seen = masked(failure)
             await _accept(head, ray, send)
             await socket.close(1011, subprotocols.close_reason(seen.group, seen.code, ray))
             return
         await _accept(head, ray, send)
-        await serve_socket(actor, path, options, socket, self._host.clock)
+        clock, kept = self._host.clock, self._host.kept
+        if not can_hibernate(actor, raw):
+            await serve_socket(actor, raw, options, socket, clock)
+            return
+        client = KeptSocket(socket, SocketOrigin(kept.new_id(), raw.target, _text_headers(head)))
 
-    async def _reach(self, head: Head, options: subprotocols.ConnectOptions) -> tuple[ActorTask, str]:
+        async def serve(actor: ActorTask, resumed: bool) -> bool:
+            return await serve_socket(actor, raw, options, client, clock, client, resumed=resumed)
+
+        await kept.keep(actor, client, serve)
+
+    async def _reach(self, head: Head, options: subprotocols.ConnectOptions) -> tuple[ActorTask, RawHead]:
         parsed: DirectTarget | QueryTarget | None = None
         if is_gateway_path(head.path):
             parsed = parse_target(head.path, head.query)
@@ -59,7 +71,13 @@ class SocketGateway:
             raise error("guard.no_route")
         self._guard.check(*header_tokens(head), parsed.token, options.token)
         target = to_target(parsed, self._host.namespace)
-        return await self._host.reach(target, lasting=True), parsed.path
+        raw = RawHead("GET", parsed.path, parsed.query, head.raw_headers)
+        return await self._host.reach(target, lasting=True), raw
+
+
+def _text_headers(head: Head) -> dict[str, str]:
+    protocols = {"sec-websocket-protocol": ", ".join(head.subprotocols)} if head.subprotocols else {}
+    return {name: value.decode("latin-1") for name, value in head.headers.items()} | protocols
 
 
 async def _accept(head: Head, ray: str, send: Send) -> None:

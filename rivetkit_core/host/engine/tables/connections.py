@@ -53,9 +53,12 @@ class Connections:
         return Query((statement(f"{_SELECT} WHERE c.conn_id IN ({marks(ids)})", *ids),), _records)
 
     def scan(self, start: bytes, end: bytes, *, reverse: bool, limit: int) -> Query:
+        first, after = _suffixes(start, end)
+        if first >= after:
+            return NOTHING
         within, order = _RANGE.format("c.conn_id", "c.conn_id"), "DESC" if reverse else "ASC"
         sql = f"{_SELECT} WHERE {within} ORDER BY c.conn_id {order} LIMIT ?"
-        return Query((statement(sql, *_suffixes(start, end), limit),), _records)
+        return Query((statement(sql, first, after, limit),), _records)
 
     def change(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes]) -> Sequence[SqlStatement]:
         statements: list[SqlStatement] = []
@@ -66,8 +69,11 @@ class Connections:
         return statements
 
     def wipe(self, start: bytes, end: bytes) -> Sequence[SqlStatement]:
-        within, suffixes = _RANGE.format("conn_id", "conn_id"), _suffixes(start, end)
-        return [statement(f"DELETE FROM {table} WHERE {within}", *suffixes) for table in _TABLES]
+        first, after = _suffixes(start, end)
+        if first >= after:
+            return ()
+        within = _RANGE.format("conn_id", "conn_id")
+        return [statement(f"DELETE FROM {table} WHERE {within}", first, after) for table in _TABLES]
 
     def changed(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes]) -> None:
         """Nothing is remembered."""

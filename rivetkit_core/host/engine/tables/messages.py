@@ -57,6 +57,8 @@ class Messages:
 
     def scan(self, start: bytes, end: bytes, *, reverse: bool, limit: int) -> Query:
         first, after = _ids(start, end)
+        if first >= after:
+            return NOTHING
         order = "DESC" if reverse else "ASC"
         found = statement(
             f"{_COLUMNS} WHERE id >= ? AND id < ? ORDER BY id {order} LIMIT ?", first, after, limit
@@ -81,6 +83,8 @@ class Messages:
 
     def wipe(self, start: bytes, end: bytes) -> Sequence[SqlStatement]:
         first, after = _ids(start, end)
+        if first >= after:
+            return ()
         notes = f"DELETE FROM {self._notes} WHERE key >= ? AND key < ?"
         return [
             statement("DELETE FROM _rivet_queue WHERE id >= ? AND id < ?", first, after),

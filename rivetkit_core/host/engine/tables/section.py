@@ -66,9 +66,12 @@ class KeyedTable:
         return Query((statement(sql, *keys),), _records)
 
     def scan(self, start: bytes, end: bytes, *, reverse: bool, limit: int) -> Query:
+        first, after = self._clipped(start, end)
+        if first >= after:
+            return NOTHING
         order = "DESC" if reverse else "ASC"
         sql = f"SELECT key, value FROM {self._table} WHERE key >= ? AND key < ? ORDER BY key {order} LIMIT ?"
-        return Query((statement(sql, *self._clipped(start, end), limit),), _records)
+        return Query((statement(sql, first, after, limit),), _records)
 
     def change(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes]) -> Sequence[SqlStatement]:
         put = upsert(self._table, "key", "value")
@@ -76,8 +79,10 @@ class KeyedTable:
         return [*written, *(statement(f"DELETE FROM {self._table} WHERE key = ?", key) for key in deletes)]
 
     def wipe(self, start: bytes, end: bytes) -> Sequence[SqlStatement]:
-        sql = f"DELETE FROM {self._table} WHERE key >= ? AND key < ?"
-        return [statement(sql, *self._clipped(start, end))]
+        first, after = self._clipped(start, end)
+        if first >= after:
+            return ()
+        return [statement(f"DELETE FROM {self._table} WHERE key >= ? AND key < ?", first, after)]
 
     def changed(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes]) -> None:
         """Nothing is remembered."""

@@ -2,7 +2,8 @@
 
 HttpExchange       what a handler is given
 HttpHandler        what serves an actor's HTTP
-serve_actor_http   the handler of actions: whole bodies in, whole answers out
+RawTunnel          the same for an actor's own code
+serve_actor_http   the handler of everything
 serve_start_failure  what answers for an actor that could not start
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle
 from rivetkit_core.actor.task import ActorTask
+from rivetkit_core.asgi import RawHeaders
 from rivetkit_core.edge.http import (
     HEADERS,
     HttpRequest,
@@ -21,12 +23,14 @@ from rivetkit_core.edge.http import (
     request_encoding,
     serve_http,
 )
+from rivetkit_core.edge.raw import RawHead, is_raw
+from rivetkit_core.edge.raw_http import MAX_BODY, serve_raw_http
 from rivetkit_core.errors import ActorSpecifier, RivetError, error
 from rivetkit_core.host.engine.tunnel.body import RequestBody
+from rivetkit_core.host.engine.tunnel.headers import as_raw, as_text
 from rivetkit_core.host.engine.tunnel.response import Response
 from rivetkit_core.wire.client_protocol import Codec
 
-MAX_BODY = 20 * 1024 * 1024
 _TRY_AGAIN = frozenset({"actor.not_ready", "actor.stopping"})
 
 
@@ -95,6 +99,40 @@ class HttpExchange:
         """
         await self._response.write(data)
 
+    def finish(self) -> None:
+        """End a started answer before the handler returns.
+
+        Raises:
+            RivetError: ``message.outgoing_too_long``, only where the gateway cannot stream.
+        """
+        self._response.finish()
+
+
+class RawTunnel:
+    """An exchange as the edge's ``RawExchange``."""
+
+    def __init__(self, exchange: HttpExchange) -> None:
+        self._exchange = exchange
+        self.head = RawHead(exchange.method, exchange.path, exchange.query, as_raw(exchange.headers))
+
+    async def read(self) -> bytes:
+        async for chunk in self._exchange.body:
+            if chunk:
+                return chunk
+        return b""
+
+    async def respond(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        await self._exchange.respond(status, as_text(headers), body)
+
+    async def start(self, status: int, headers: RawHeaders) -> None:
+        await self._exchange.start(status, as_text(headers))
+
+    async def write(self, data: bytes) -> None:
+        await self._exchange.write(data)
+
+    async def finish(self) -> None:
+        self._exchange.finish()
+
 
 HttpHandler = Callable[[ActorTask, HttpExchange], Awaitable[None]]
 """Serves one request. A RivetError becomes an answer, as does any other failure, without its text.
@@ -116,7 +154,10 @@ def require_running(actor: ActorTask, *, lasting: bool = False) -> None:
 
 
 async def serve_actor_http(actor: ActorTask, exchange: HttpExchange) -> None:
-    """Serve actions, health and metadata of an actor."""
+    """Serve everything an actor answers over HTTP."""
+    if is_raw(exchange.path):
+        await serve_raw_http(actor, RawTunnel(exchange))
+        return
     body = await exchange.read_body(MAX_BODY)
     require_running(actor)  # again: the upload may have outlived the generation
     request = HttpRequest(exchange.method, exchange.path, _read_headers(exchange), body)

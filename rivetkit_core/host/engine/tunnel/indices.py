@@ -1,4 +1,4 @@
-"""Numbers of tunnel messages: sixteen bits that wrap around (envoy-protocol 6.1).
+"""What the host says about one request or websocket (envoy-protocol 6.1).
 
 Outgoing   what the host says about one request or websocket, numbered without a gap
 Writable   when it is worth saying more
@@ -9,25 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from rivetkit_core.wire.envoy.messages import MessageId, RequestId, ToRivetTunnel, ToRivetTunnelKind
+from rivetkit_core.wire.message_index import following
 
 Send = Callable[[ToRivetTunnel], None]
 """Queues a message for the engine. Never waits, never raises."""
 
 Writable = Callable[[], Awaitable[None]]
 """Waits while the engine does not take what it was sent."""
-
-_SPAN = 1 << 16
-_HALF = 32_767
-
-
-def following(index: int) -> int:
-    """The number after ``index``."""
-    return (index + 1) % _SPAN
-
-
-def is_later(index: int, than: int) -> bool:
-    """Whether one number comes after another, seen around the wrap."""
-    return index != than and (index - than) % _SPAN < _HALF
 
 
 async def always_writable() -> None:

@@ -2,6 +2,7 @@
 
 Answers   whole answers, for requests that the engine delivers again (envoy-protocol 6.2)
 Recent    names of things that happened a moment ago
+Kept      websockets that the engine was left with a moment ago, and does not list yet
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ _SECONDS = 60.0
 _TOTAL_BYTES = 16 * 1024 * 1024
 _ANSWER_BYTES = 1024 * 1024
 _OVERHEAD = 512
+_KEPT_SECONDS = 10.0
 
 
 class Answers:
@@ -86,6 +88,37 @@ class Recent(Generic[T]):
             if self._deadlines[oldest] > now and len(self._deadlines) <= self._capacity:
                 return
             del self._deadlines[oldest]
+
+
+class Kept:
+    """Websockets by actor, for 10 s after it slept.
+
+    The engine notes that it keeps a websocket a moment after the actor has ended. A start in that moment does
+    not list it, and what is said to its client until then is lost (measured on 2.3.19).
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._by_actor: OrderedDict[str, tuple[float, set[RequestId]]] = OrderedDict()
+
+    def add(self, actor_id: str, id: RequestId) -> None:
+        _, ids = self._by_actor.pop(actor_id, (0.0, set[RequestId]()))
+        ids.add(id)
+        self._by_actor[actor_id] = (self._clock.monotonic() + _KEPT_SECONDS, ids)
+        self._trim()
+
+    def of(self, actor_id: str) -> frozenset[RequestId]:
+        """Those of an actor that is starting."""
+        self._trim()
+        return frozenset(self._by_actor.pop(actor_id, (0.0, set[RequestId]()))[1])
+
+    def _trim(self) -> None:
+        now = self._clock.monotonic()
+        while self._by_actor:
+            oldest = next(iter(self._by_actor))
+            if self._by_actor[oldest][0] > now:
+                return
+            del self._by_actor[oldest]
 
 
 def _size(answer: ResponseStart) -> int:

@@ -1,4 +1,4 @@
-"""A client's websocket, carried by the tunnel, as the edge's ``Socket`` (envoy-protocol 6.4, 6.5).
+"""A client's websocket, carried by the tunnel and kept by the engine (envoy-protocol 6.4, 6.5).
 
     OPEN --close, from either side, exactly once--> ENDED
        \\---hibernate----------------------------> ENDED, while the client stays connected
@@ -12,15 +12,17 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from rivetkit_core.actor.hibernation import SocketOrigin
 from rivetkit_core.clock import Clock, Timer
-from rivetkit_core.edge.websocket import SocketClosed
-from rivetkit_core.host.engine.tunnel.indices import Outgoing, following, is_later
+from rivetkit_core.edge.websocket import Frame, SocketClosed
+from rivetkit_core.host.engine.tunnel.indices import Outgoing
 from rivetkit_core.wire.envoy.messages import (
     HostWebSocketClose,
     HostWebSocketOpen,
     WebSocketMessage,
     WebSocketMessageAck,
 )
+from rivetkit_core.wire.message_index import following, is_later
 from rivetkit_core.wire.subprotocols import fitting
 
 _BACKLOG_FRAMES = 1024
@@ -35,6 +37,7 @@ class TunnelSocket:
 
     Attributes:
         received_index: Number of the engine's message that ``receive`` returned last.
+        origin: The request it began with.
     """
 
     def __init__(
@@ -46,32 +49,43 @@ class TunnelSocket:
         max_payload: int,
         clock: Clock,
         ended: Callable[[], None],
+        origin: SocketOrigin,
     ) -> None:
         self.received_index = index
+        self.origin = origin
         self._outgoing = outgoing
         self._can_hibernate = can_hibernate
         self._max_payload = max_payload
         self._clock = clock
         self._ended = ended
         self._last = index
-        self._queue: deque[tuple[int, bytes]] = deque()
+        self._queue: deque[tuple[int, Frame]] = deque()
         self._queued_bytes = 0
         self._open = True
+        self._end = SocketClosed()
         self._arrived = asyncio.Event()
         self._acked: int | None = None
         self._ack_timer: Timer | None = None
 
     # --- for who serves the client --------------------------------------------------------------
 
+    @property
+    def next_index(self) -> int:
+        """Number of the next message to the client."""
+        return self._outgoing.next_index
+
     async def receive(self) -> bytes:
+        return (await self.receive_frame()).data
+
+    async def receive_frame(self) -> Frame:
         while not self._queue:
             if not self._open:
-                raise SocketClosed
+                raise SocketClosed(self._end.code, self._end.reason)
             self._arrived.clear()
             await self._arrived.wait()
-        self.received_index, data = self._queue.popleft()
-        self._queued_bytes -= len(data)
-        return data
+        self.received_index, frame = self._queue.popleft()
+        self._queued_bytes -= len(frame.data)
+        return frame
 
     async def send(self, data: bytes, *, text: bool) -> None:
         if not self._open:
@@ -127,13 +141,14 @@ class TunnelSocket:
             self._queue.clear()
             self.end(1011, "actor.overloaded")
             return
-        self._queue.append((index, message.data))
+        self._queue.append((index, Frame(message.data, text=not message.binary)))
         self._queued_bytes += len(message.data)
         self._arrived.set()
 
-    def gone(self) -> None:
+    def gone(self, code: int | None = None, reason: str | None = None) -> None:
         """The client closed it; what it sent before can still be received."""
         if self._open:
+            self._end = SocketClosed(1005 if code is None else code, reason or "")
             self._finish(None)
 
     def end(self, code: int, reason: str) -> None:

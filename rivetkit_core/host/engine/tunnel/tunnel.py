@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
+from rivetkit_core.edge.serving import can_hibernate
 from rivetkit_core.host.engine.tunnel.exchange import HttpHandler, serve_actor_http
 from rivetkit_core.host.engine.tunnel.indices import Send, Writable, always_writable
 from rivetkit_core.host.engine.tunnel.placement import Find, Placement
@@ -33,10 +34,6 @@ from rivetkit_core.wire.envoy.messages import (
 log = logging.getLogger("rivetkit.tunnel")
 
 
-def _never(_actor: ActorTask, _path: str) -> bool:
-    return False
-
-
 class Tunnel:
     """Client traffic of every actor that the engine placed here.
 
@@ -52,7 +49,7 @@ class Tunnel:
         clock: Clock,
         writable: Writable = always_writable,
         handler: HttpHandler = serve_actor_http,
-        can_hibernate: CanHibernate = _never,
+        can_hibernate: CanHibernate = can_hibernate,
     ) -> None:
         self.max_payload = 20_971_520
         self._tasks = TunnelTasks(clock)
@@ -93,12 +90,15 @@ class Tunnel:
         self._placement.ended(actor_id)
         await self._tasks.end((actor_id, generation))
 
-    def expect(self, listed: Sequence[RequestId]) -> None:
-        """Hold messages of hibernating websockets until their starting actor calls ``restore``.
+    def expect(self, actor_id: str, listed: Sequence[RequestId]) -> Sequence[RequestId]:
+        """Hold messages of hibernating websockets until their starting actor is there for ``resume``.
 
-        Call it with the start command; ``give_up`` takes it back when the start fails.
+        Call it with the start command; ``give_up`` takes it back, and ``refuse`` when the start fails.
+
+        Returns:
+            The websockets that may come back: those listed, and those kept too lately to be listed.
         """
-        self._sockets.expect(listed)
+        return self._sockets.expect(actor_id, listed)
 
     def give_up(self, listed: Sequence[RequestId]) -> None:
         """Forget what ``expect`` held. The engine delivers it again to the next generation."""
@@ -112,6 +112,14 @@ class Tunnel:
             known: What the actor stored about its websockets.
         """
         return self._sockets.restore(listed, known, self.max_payload)
+
+    def resume(self, actor: ActorTask, listed: Sequence[RequestId], expected: Sequence[RequestId]) -> None:
+        """``restore`` what a started actor knows of what was listed and expected, and serve it."""
+        self._sockets.resume(actor, listed, expected, self.max_payload)
+
+    def refuse(self, listed: Sequence[RequestId], reason: str) -> None:
+        """Close hibernating websockets (1011), because their actor cannot start."""
+        self._sockets.refuse(listed, reason)
 
     async def close(self) -> None:
         """End everything that is under way, within a few seconds. Messages are ignored from now on."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
@@ -105,6 +107,22 @@ async def test_an_idle_actor_is_put_to_sleep_and_noted_as_asleep() -> None:
         assert row.sleep_ts == time_ms(world.clock)
         assert await world.call("a", "ping") == "pong"
         assert world.starts == ["a", "a"]
+
+
+async def test_nothing_of_a_sleeping_actor_stays_in_memory() -> None:
+    made: list[weakref.ref[Scripted]] = []
+
+    async def note(instance: Scripted) -> None:
+        made.append(weakref.ref(instance))
+
+    world = World(hooks={"on_wake": note})
+    async with world.open():
+        await world.call("a", "ping")
+        await world.clock.advance(30)
+        gc.collect()
+        assert [instance() for instance in made] == [None]
+        assert not world.host._placed  # pyright: ignore[reportPrivateUsage]  # grows with every actor ever called
+        assert await world.call("a", "ping") == "pong"
 
 
 async def test_an_actor_that_is_called_again_in_the_last_moment_stays() -> None:

@@ -16,6 +16,7 @@ from rivetkit_core.host.embedded.databases import Databases, FileMedium, MemoryM
 from rivetkit_core.host.embedded.store import SqliteStore
 from rivetkit_core.host.embedded.store_port import ActorRow
 from rivetkit_core.host.port import MAX_SQL_RESULT, ActorDatabase, SqlStatement
+from rivetkit_core.testing.store import MemoryStorage
 
 ENDLESS = "WITH RECURSIVE a(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM a) SELECT count(*) FROM a"
 
@@ -35,7 +36,7 @@ async def run(database: ActorDatabase, sql: str) -> list[tuple[object, ...]]:
 
 async def test_nothing_is_made_before_the_first_statement(tmp_path: Path) -> None:
     async with pool(tmp_path) as databases:
-        database = databases.database("a")
+        database = databases.database("a", MemoryStorage())
         await database.close()
         directory = tmp_path / "databases"
         assert not directory.exists()
@@ -45,7 +46,7 @@ async def test_nothing_is_made_before_the_first_statement(tmp_path: Path) -> Non
 
 async def test_the_file_used_least_recently_is_closed_first(tmp_path: Path) -> None:
     async with pool(tmp_path) as databases:
-        opened = [databases.database(name) for name in "abc"]
+        opened = [databases.database(name, MemoryStorage()) for name in "abc"]
         for database in opened:
             await run(database, "CREATE TABLE t (a)")
             assert databases.open_count <= 2
@@ -61,10 +62,10 @@ async def test_the_file_used_least_recently_is_closed_first(tmp_path: Path) -> N
 )
 async def test_a_file_in_use_is_not_closed(tmp_path: Path, statement: str) -> None:
     async with pool(tmp_path, max_open=1) as databases:
-        first = databases.database("a")
+        first = databases.database("a", MemoryStorage())
         await run(first, statement)
         for name in "bc":
-            await run(databases.database(name), "CREATE TABLE t (a)")
+            await run(databases.database(name, MemoryStorage()), "CREATE TABLE t (a)")
         assert databases.open_count >= 1
         if statement == "BEGIN":
             assert await first.in_transaction()
@@ -77,8 +78,8 @@ async def test_a_file_in_use_is_not_closed(tmp_path: Path, statement: str) -> No
 
 async def test_a_file_with_a_statement_under_way_is_not_closed(tmp_path: Path) -> None:
     async with pool(tmp_path, max_open=1) as databases:
-        endless = asyncio.create_task(run(databases.database("a"), ENDLESS))
-        await run(databases.database("b"), "CREATE TABLE t (a)")
+        endless = asyncio.create_task(run(databases.database("a", MemoryStorage()), ENDLESS))
+        await run(databases.database("b", MemoryStorage()), "CREATE TABLE t (a)")
         assert not endless.done()
         endless.cancel()
         await asyncio.wait([endless])
@@ -87,7 +88,7 @@ async def test_a_file_with_a_statement_under_way_is_not_closed(tmp_path: Path) -
 
 async def test_a_cancelled_statement_has_ended_before_the_next_begins(tmp_path: Path) -> None:
     async with pool(tmp_path) as databases:
-        database = databases.database("a")
+        database = databases.database("a", MemoryStorage())
         await run(database, "CREATE TABLE t (a)")
         endless = asyncio.create_task(run(database, f"INSERT INTO t {ENDLESS}"))
         await asyncio.wait([endless], timeout=0.05)
@@ -99,33 +100,33 @@ async def test_a_cancelled_statement_has_ended_before_the_next_begins(tmp_path: 
 async def test_a_statement_that_waits_for_a_thread_can_be_cancelled(tmp_path: Path) -> None:
     databases = Databases(FileMedium(tmp_path / "databases"), threads=1)
     for name in "ab":
-        await run(databases.database(name), "SELECT 1")
-    endless = [asyncio.create_task(run(databases.database(name), ENDLESS)) for name in "ab"]
+        await run(databases.database(name, MemoryStorage()), "SELECT 1")
+    endless = [asyncio.create_task(run(databases.database(name, MemoryStorage()), ENDLESS)) for name in "ab"]
     await asyncio.wait(endless, timeout=0.05)
     for task in reversed(endless):
         task.cancel()
     await asyncio.wait(endless)
     assert all(task.cancelled() for task in endless)
-    assert await run(databases.database("b"), "SELECT 1") == [(1,)]
+    assert await run(databases.database("b", MemoryStorage()), "SELECT 1") == [(1,)]
     await databases.close()
 
 
 async def test_closing_rolls_back_and_the_next_generation_starts_afresh(tmp_path: Path) -> None:
     async with pool(tmp_path) as databases:
-        first = databases.database("a")
+        first = databases.database("a", MemoryStorage())
         await run(first, "CREATE TABLE t (a)")
         await run(first, "BEGIN")
         await run(first, "INSERT INTO t VALUES (1)")
         await first.close()
-        assert await run(databases.database("a"), "SELECT * FROM t") == []
+        assert await run(databases.database("a", MemoryStorage()), "SELECT * FROM t") == []
 
 
 async def test_a_database_in_memory_outlives_its_connection() -> None:
     databases = Databases(MemoryMedium(), max_open=1, threads=0)
-    first = databases.database("a")
+    first = databases.database("a", MemoryStorage())
     await run(first, "CREATE TABLE t (a)")
     await run(first, "INSERT INTO t VALUES (1)")
-    await run(databases.database("b"), "SELECT 1")
+    await run(databases.database("b", MemoryStorage()), "SELECT 1")
     assert await run(first, "SELECT * FROM t") == [(1,)]
     await run(first, "BEGIN")
     await run(first, "DELETE FROM t")
@@ -153,26 +154,26 @@ async def test_a_database_in_memory_outlives_its_connection() -> None:
 async def test_sqlite_itself_keeps_an_actor_in_its_file(tmp_path: Path, sql: str) -> None:
     other = tmp_path / "databases" / "other.db"
     async with pool(tmp_path) as databases:
-        await run(databases.database("other"), "CREATE TABLE secret (a)")
+        await run(databases.database("other", MemoryStorage()), "CREATE TABLE secret (a)")
         await databases.release("other")
         before = other.read_bytes()
         with pytest.raises(
             RivetError, match=r"sqlite\.failed: .*(not authorized|denied|prohibited|no such function)"
         ):
-            await run(databases.database("a"), sql.format(other=other))
+            await run(databases.database("a", MemoryStorage()), sql.format(other=other))
         assert other.read_bytes() == before
 
 
 async def test_a_database_may_be_vacuumed(tmp_path: Path) -> None:
     async with pool(tmp_path) as databases:
-        await run(databases.database("a"), "VACUUM")
+        await run(databases.database("a", MemoryStorage()), "VACUUM")
 
 
 async def test_a_result_has_a_bound(tmp_path: Path) -> None:
     rows = MAX_SQL_RESULT // 1_000_000 + 2
     many = f"WITH RECURSIVE a(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM a LIMIT {rows})"
     async with pool(tmp_path) as databases:
-        database = databases.database("a")
+        database = databases.database("a", MemoryStorage())
         with pytest.raises(RivetError, match=r"sqlite\.result_too_large"):
             await run(database, f"{many} SELECT zeroblob(1000000) FROM a")
         assert await run(database, "SELECT 1") == [(1,)]
@@ -184,7 +185,7 @@ async def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> No
     path.write_bytes(b"not a database" * 100)
     async with pool(tmp_path) as databases:
         with pytest.raises(RivetError, match=r"sqlite\.unavailable: .*not a database"):
-            await run(databases.database("a"), "SELECT 1")
+            await run(databases.database("a", MemoryStorage()), "SELECT 1")
     assert path.read_bytes() == b"not a database" * 100
 
 
@@ -192,7 +193,7 @@ async def test_statements_of_many_actors_run_beside_each_other(tmp_path: Path) -
     async with pool(tmp_path, max_open=4) as databases:
 
         async def work(name: str) -> list[tuple[object, ...]]:
-            database = databases.database(name)
+            database = databases.database(name, MemoryStorage())
             await run(database, "CREATE TABLE t (a)")
             for number in range(5):
                 await run(database, f"INSERT INTO t VALUES ({number})")

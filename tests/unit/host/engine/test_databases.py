@@ -10,6 +10,7 @@ import pytest
 from rivetkit_core.actor.database import Database
 from rivetkit_core.errors import RivetError
 from rivetkit_core.testing import settle
+from rivetkit_core.wire.envoy.messages import Stopped
 from tests.unit.actor.scripted import Script, Scripted
 from tests.unit.host.engine.world import World, running
 
@@ -114,3 +115,22 @@ async def test_a_transaction_that_sqlite_ended_is_noticed_from_afar() -> None:
         await world.call(actor_id, "go")
         assert given.failure is None
         assert rows(world, actor_id) == [(1,)]
+
+
+async def test_a_generation_whose_database_a_newer_one_has_ends_without_saving() -> None:
+    async def program(database: Database) -> None:
+        await database.execute("CREATE TABLE t (a)")
+        [actor] = world.engine.actors.values()
+        actor.generation += 1
+        with pytest.raises(RivetError, match=r"sqlite\.remote_fence_mismatch"):
+            await database.execute("INSERT INTO t VALUES (1)")
+        actor.generation -= 1
+
+    given = Given(program)
+    async with running(given.script) as world:
+        actor_id = await world.create()
+        await world.call(actor_id, "go")
+        await settle()
+        assert given.failure is None
+        assert isinstance(world.events_of(actor_id)[-1], Stopped)
+        assert rows(world, actor_id) == []

@@ -17,6 +17,7 @@ from rivetkit_core.testing.engine.kv import ActorKv
 from rivetkit_core.wire.envoy.messages import (
     KvDelete,
     KvGet,
+    KvList,
     KvMetadata,
     KvPut,
     KvRequest,
@@ -162,6 +163,43 @@ async def test_a_written_record_replaces_what_came_with_the_start() -> None:
     storage = store.storage(preloaded)
     await storage.apply({b"\x01": b"new"})
     assert await storage.load([b"\x01"]) == {b"\x01": b"new"}
+
+
+async def test_a_listing_that_came_with_the_start_is_used_once() -> None:
+    store = Store()
+    await store.storage().apply({b"\x05b": b"2", b"\x05a": b"1", b"\x06": b"other"})
+    store.asked.clear()
+    entries = tuple(PreloadedEntry(key, value, METADATA) for key, value in store.kv.records.items())
+    storage = store.storage(PreloadedKv(entries=entries, requested_prefixes=(b"\x05",)))
+    assert await storage.list(b"\x05", reverse=True, limit=1) == [(b"\x05b", b"2")]
+    assert store.asked == []
+    assert await storage.list(b"\x05") == [(b"\x05a", b"1"), (b"\x05b", b"2")]
+    assert store.asked == [KvList]
+
+
+async def test_a_listing_is_asked_for_if_the_engine_left_it_out() -> None:
+    store = Store()
+    await store.storage().apply({b"\x05a": b"1", b"\x05b": b"2"})
+    store.asked.clear()
+    storage = store.storage(PreloadedKv(entries=(PreloadedEntry(b"\x05a", b"1", METADATA),)))
+    assert len(await storage.list(b"\x05")) == 2
+    assert store.asked == [KvList]
+
+
+@pytest.mark.parametrize("change", ["put", "delete", "range"])
+async def test_a_changed_listing_is_asked_for(change: str) -> None:
+    store = Store()
+    await store.storage().apply({b"\x05a": b"1", b"\x05b": b"2"})
+    entries = tuple(PreloadedEntry(key, value, METADATA) for key, value in store.kv.records.items())
+    storage = store.storage(PreloadedKv(entries=entries, requested_prefixes=(b"\x05",)))
+    if change == "put":
+        await storage.apply({b"\x05a": b"new"})
+    elif change == "delete":
+        await storage.apply({}, [b"\x05a"])
+    else:
+        await storage.delete_range(b"\x05a", b"\x05b")
+    expected = {"put": [(b"\x05a", b"new"), (b"\x05b", b"2")]}.get(change, [(b"\x05b", b"2")])
+    assert await storage.list(b"\x05") == expected
 
 
 _KEYS = st.sampled_from([b"\x01", b"\x02a", b"\x05\x01\x02\x00\x00"])

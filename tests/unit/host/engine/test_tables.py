@@ -79,7 +79,7 @@ async def later(tables: EngineTables, *keys: bytes) -> dict[bytes, bytes]:
     return await (await tables.storage()).load(keys)
 
 
-def writes(tables: EngineTables) -> list[str]:
+def asked(tables: EngineTables) -> list[str]:
     """The statements of the last request."""
     batch = tables.asked[-1]
     assert isinstance(batch, tuple)
@@ -113,7 +113,7 @@ async def test_a_save_writes_only_what_changed(tables: EngineTables) -> None:
     storage = await tables.storage()
     await storage.apply({ACTOR_KEY: encode_actor(RECORD)})
     await storage.apply({ACTOR_KEY: encode_actor(ActorRecord(b"\x01", True, b"\xf5", (EVENT,)))})
-    assert [sql.split(" (")[0] for sql in writes(tables)] == ["INSERT INTO _rivet_actor_state"]
+    assert [sql.split(" (")[0] for sql in asked(tables)] == ["INSERT INTO _rivet_actor_state"]
 
 
 async def test_one_shots_that_are_gone_are_deleted_and_others_left_alone(tables: EngineTables) -> None:
@@ -276,6 +276,14 @@ async def test_a_connection_is_in_two_tables(tables: EngineTables) -> None:
     assert [found for found, _ in await storage.list(b"\x02")] == [key]
     await storage.apply({}, [key])
     assert await storage.list(b"\x02") == []
+
+
+async def test_a_listing_asks_only_the_tables_that_may_have_something(tables: EngineTables) -> None:
+    storage = await tables.storage()
+    await storage.list(b"\x02")
+    assert len(asked(tables)) == 2
+    await storage.delete_range(b"\x04", b"\x05")
+    assert len(asked(tables)) == 2
 
 
 async def test_keys_of_users_keep_their_prefix(tables: EngineTables) -> None:

@@ -121,6 +121,7 @@ async def running(script: Script | None = None, *, protocol: int = 8) -> AsyncGe
         name=SCRIPTED,
         create=lambda context: Scripted(chosen, context, log),
         actions={name: chosen.specs.get(name, ActionSpec()) for name in chosen.actions},
+        queues=chosen.queues,
         config=chosen.config,
     )
     host = _host(factory, environment, clock)

@@ -51,7 +51,7 @@ class Engine:
         actors: Sequence[ActorTask] = (),
         *,
         handler: HttpHandler = serve_actor_http,
-        can_hibernate: CanHibernate = lambda _actor, _path: False,
+        can_hibernate: CanHibernate = lambda _actor, _head: False,
     ) -> None:
         self.clock = clock
         self.actors = list(actors)
@@ -140,7 +140,7 @@ async def engine_of(
     world: World,
     *,
     handler: HttpHandler = serve_actor_http,
-    can_hibernate: CanHibernate = lambda _actor, _path: False,
+    can_hibernate: CanHibernate = lambda _actor, _head: False,
 ) -> AsyncGenerator[Engine]:
     """An engine with one running actor; the tunnel is closed on leaving."""
     engine = Engine(world.clock, [await world.started()], handler=handler, can_hibernate=can_hibernate)

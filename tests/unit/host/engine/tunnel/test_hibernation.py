@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rivetkit_core.actor.hibernation import SocketId, SocketOrigin
 from rivetkit_core.edge.websocket import SocketClosed
 from rivetkit_core.host.engine.tunnel.indices import Outgoing
 from rivetkit_core.host.engine.tunnel.socket import TunnelSocket
@@ -35,6 +36,7 @@ class Solo:
             max_payload=1000,
             clock=self.clock,
             ended=self._ended,
+            origin=SocketOrigin(SocketId(b"gate", b"req1"), "/connect", {}),
         )
 
     @property
@@ -50,7 +52,7 @@ def text(data: bytes) -> WebSocketMessage:
 
 
 async def test_whether_a_websocket_hibernates_is_told_when_it_opens() -> None:
-    async with engine_of(World(Script()), can_hibernate=lambda _, path: path == "/connect") as engine:
+    async with engine_of(World(Script()), can_hibernate=lambda _, head: head.path == "/connect") as engine:
         await engine.give(1, connect())
         assert engine.about(1)[0] == HostWebSocketOpen(can_hibernate=True)
 
@@ -139,7 +141,7 @@ async def test_a_stored_websocket_that_is_not_listed_has_gone() -> None:
 
 async def test_what_a_client_says_while_its_actor_starts_is_kept() -> None:
     engine = Engine(FakeClock())
-    engine.tunnel.expect([request_id(1)])
+    engine.tunnel.expect("actor", [request_id(1)])
     engine.give_at(1, 5, text(b"wake up"))
     engine.give_at(1, 6, EngineWebSocketClose(1000))
     known = {request_id(1): StoredSocket(received_index=4, next_index=9)}
@@ -151,7 +153,7 @@ async def test_what_a_client_says_while_its_actor_starts_is_kept() -> None:
 
 async def test_what_a_client_says_to_an_actor_that_does_not_start_is_forgotten() -> None:
     engine = Engine(FakeClock())
-    engine.tunnel.expect([request_id(1)])
+    engine.tunnel.expect("actor", [request_id(1)])
     engine.give_at(1, 5, text(b"wake up"))
     engine.tunnel.give_up([request_id(1)])
     known = {request_id(1): StoredSocket(received_index=4, next_index=9)}
@@ -162,7 +164,7 @@ async def test_what_a_client_says_to_an_actor_that_does_not_start_is_forgotten()
 
 async def test_what_is_kept_for_a_starting_actor_is_bounded() -> None:
     engine = Engine(FakeClock())
-    engine.tunnel.expect([request_id(1)])
+    engine.tunnel.expect("actor", [request_id(1)])
     for index in range(5, 5 + 2000):
         engine.give_at(1, index, text(b""))
     known = {request_id(1): StoredSocket(received_index=4, next_index=9)}

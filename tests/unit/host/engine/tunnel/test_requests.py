@@ -307,7 +307,7 @@ async def test_an_action_cancelled_by_shutdown_is_answered() -> None:
         stopping = asyncio.create_task(engine.actors[0].stop(StopKind.SLEEP))
         await engine.clock.advance(2)
         await stopping
-        assert engine.answer(1).status == 500
+        assert engine.answer(1).status == 400
 
 
 async def test_a_broken_lookup_does_not_reach_the_reader(caplog: pytest.LogCaptureFixture) -> None:

@@ -76,7 +76,8 @@ async def test_a_query_does_not_hide_the_route() -> None:
 @pytest.mark.parametrize(
     ("opened", "closed"),
     [
-        pytest.param(connect("/elsewhere"), (1011, "actor.not_found"), id="path"),
+        pytest.param(connect("/inspector/connect"), (1011, "actor.not_found"), id="path"),
+        pytest.param(connect("/websocket/"), (1000, ""), id="no-handler"),
         pytest.param(connect(encoding="xml"), (1003, "actor.unsupported_websocket_encoding"), id="encoding"),
         pytest.param(connect(actor_id="other"), (1011, "actor.not_found#ray1"), id="actor"),
         pytest.param(
@@ -172,7 +173,7 @@ async def test_the_engines_confirmation_of_a_close_changes_nothing() -> None:
     async with engine_of(World(Script())) as engine:
         await engine.give(1, connect("/elsewhere"))
         await engine.give(1, EngineWebSocketClose(1000))
-        assert engine.closes(1) == [(1011, "actor.not_found")]
+        assert engine.closes(1) == [(1000, "")]
 
 
 async def test_a_repeated_message_is_dropped() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rivetkit_core.host.engine.tunnel.indices import Outgoing, following, is_later
+from rivetkit_core.host.engine.tunnel.indices import Outgoing
 from rivetkit_core.host.engine.tunnel.window import (
     CHUNK,
     RECEIVE_WINDOW,
@@ -15,6 +15,7 @@ from rivetkit_core.host.engine.tunnel.window import (
     SendWindow,
 )
 from rivetkit_core.wire.envoy.messages import RequestId, ResponseChunk, ToRivetTunnel
+from rivetkit_core.wire.message_index import following, is_later
 
 SIZES = st.integers(0, 3 * CHUNK)
 
