@@ -47,11 +47,7 @@ class RemoteDatabase:
         return self._scope.session
 
     async def execute(self, statement: SqlStatement) -> SqlResult:
-        try:
-            return checked(await self._scope.execute(statement))
-        finally:
-            self._ran += 1
-            self._running.set()
+        return checked(await self._execute(statement))
 
     async def execute_batch(self, statements: Sequence[SqlStatement]) -> Sequence[SqlResult]:
         return [checked(result) for result in await self._scope.execute_batch(tuple(statements))]
@@ -62,13 +58,20 @@ class RemoteDatabase:
     async def in_transaction(self) -> bool:
         # The engine does not say, but SQLite refuses to begin one inside of another.
         try:
-            await self._scope.execute(SqlStatement("BEGIN"))
+            await self._execute(SqlStatement("BEGIN"))
         except RivetError as failure:
             if is_in_transaction(failure):
                 return True
             raise
-        await self._scope.execute(SqlStatement("ROLLBACK"))
+        await self._execute(SqlStatement("ROLLBACK"))
         return False
+
+    async def _execute(self, statement: SqlStatement) -> SqlResult:
+        try:
+            return await self._scope.execute(statement)
+        finally:
+            self._ran += 1
+            self._running.set()
 
     async def between_transactions(self, run: Callable[[], Awaitable[T]], patience: float) -> T:
         """Run what begins a transaction of its own, as soon as none of the actor's code is open.

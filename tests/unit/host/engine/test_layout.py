@@ -210,6 +210,27 @@ async def test_an_actor_of_another_runtime_goes_on_in_its_tables() -> None:
         assert world.engine.actors[actor_id].kv.records == kept
 
 
+async def test_a_transaction_that_was_left_open_does_not_keep_the_last_save_from_the_tables() -> None:
+    async def begin(actor: Scripted, _args: list[object]) -> object:
+        await actor.context.database.execute("CREATE TABLE notes (text)")
+        await actor.context.database.execute("BEGIN")
+        await actor.context.database.execute("INSERT INTO notes VALUES ('lost')")
+        return None
+
+    async with running(Script(actions={"add": _add, "begin": begin})) as world:
+        actor_id = await world.create()
+        await asleep(world, actor_id)
+        sql = world.engine.actors[actor_id].sql
+        for statement in TAKEN_OVER:
+            sql.execute(statement)
+        world.engine.actors[actor_id].generation += 1
+        await world.call(actor_id, "add", 5)
+        await world.call(actor_id, "begin")
+        await asleep(world, actor_id)
+        assert sql.query("SELECT state FROM _rivet_actor_state") == [(cbor.encode(7),)]
+        assert sql.query("SELECT * FROM notes") == []
+
+
 async def test_an_actor_whose_tables_are_not_understood_is_neither_started_nor_destroyed() -> None:
     async with running(ADDING) as world:
         actor_id = await world.create()
