@@ -210,24 +210,23 @@ async def test_an_actor_of_another_runtime_goes_on_in_its_tables() -> None:
         assert world.engine.actors[actor_id].kv.records == kept
 
 
-async def test_a_transaction_that_was_left_open_does_not_keep_the_last_save_from_the_tables() -> None:
-    async def begin(actor: Scripted, _args: list[object]) -> object:
-        await actor.context.database.execute("CREATE TABLE notes (text)")
+async def test_a_transaction_that_on_sleep_left_open_does_not_keep_the_state_from_the_tables() -> None:
+    async def begin(actor: Scripted) -> None:
+        await actor.context.database.execute("CREATE TABLE IF NOT EXISTS notes (text)")
         await actor.context.database.execute("BEGIN")
         await actor.context.database.execute("INSERT INTO notes VALUES ('lost')")
-        return None
+        await _add(actor, [1])
 
-    async with running(Script(actions={"add": _add, "begin": begin})) as world:
+    async with running(Script(actions={"add": _add}, hooks={"on_sleep": begin})) as world:
         actor_id = await world.create()
         await asleep(world, actor_id)
         sql = world.engine.actors[actor_id].sql
         for statement in TAKEN_OVER:
             sql.execute(statement)
         world.engine.actors[actor_id].generation += 1
-        await world.call(actor_id, "add", 5)
-        await world.call(actor_id, "begin")
+        assert await world.call(actor_id, "add", 5) == 7
         await asleep(world, actor_id)
-        assert sql.query("SELECT state FROM _rivet_actor_state") == [(cbor.encode(7),)]
+        assert sql.query("SELECT state FROM _rivet_actor_state") == [(cbor.encode(8),)]
         assert sql.query("SELECT * FROM notes") == []
 
 
