@@ -1,12 +1,14 @@
 /** An actor that both runtimes know: ours is in nomad.py. It moves from one to the other and back. */
 
-import { actor, queue } from "rivetkit";
+import { actor, event, queue } from "rivetkit";
 
 const FAR_AWAY = Date.UTC(2100, 0, 1);
 
 export const nomad = actor({
   options: { sleepTimeout: 2_000 },
   createState: (c, input) => ({ origin: input, words: [], remembered: [] }),
+  connState: { calls: 0 },
+  events: { wrote: event() },
   queues: { letters: queue() },
   actions: {
     write: async (c, word) => {
@@ -17,7 +19,11 @@ export const nomad = actor({
       await c.cron.every({ name: word, interval: 3_600_000, action: "remember", args: [word] });
       await c.cron.set({ name: `${word}, yearly`, expression: "0 0 1 1 *", action: "remember", args: [] });
       await c.saveState({ immediate: true });
+      c.broadcast("wrote", word);
     },
+    /** Which connection this is, and how often it asked. */
+    me: (c) => [c.conn.id, ++c.conn.state.calls],
+    nap: (c) => c.sleep(),
     read: async (c) => ({
       ...c.state,
       kv: await c.kv.list(""),

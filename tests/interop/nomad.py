@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
 
-from rivetkit import Actor, Queue, action, actor, create_state
+from rivetkit import Actor, Conn, Event, Queue, action, actor, create_state
 
 FAR_AWAY = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -17,13 +17,20 @@ class Life(BaseModel):
     remembered: list[str] = []
 
 
+class Guest(BaseModel):
+    calls: int
+
+
 @actor(name="nomad")
 class Nomad(Actor):
     """Moves from one runtime to the other and back."""
 
     state: Life
 
+    conn: Conn[object, Guest]
+
     letters = Queue[object]()
+    wrote = Event[str]()
 
     @create_state
     def initial(self, origin: str) -> Life:
@@ -39,6 +46,20 @@ class Nomad(Actor):
         await schedule.cron.every(word, 3600.0, Nomad.remember, word)
         await schedule.cron.set(f"{word}, yearly", "0 0 1 1 *", Nomad.remember)
         await self.ctx.save_state()
+        self.wrote.broadcast(word)
+
+    async def create_conn_state(self, params: object) -> Guest:
+        return Guest(calls=0)
+
+    @action
+    async def me(self) -> list[object]:
+        """Which connection this is, and how often it asked."""
+        self.conn.state.calls += 1
+        return [self.conn.id, self.conn.state.calls]
+
+    @action
+    async def nap(self) -> None:
+        await self.ctx.sleep()
 
     @action
     async def read(self) -> dict[str, object]:

@@ -135,6 +135,25 @@ async def test_what_one_runtime_planned_the_other_runs(pool: Neighbours, first: 
             pass
 
 
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [(in_typescript, in_python), (in_python, in_typescript)],
+    ids=["to-python", "from-python"],
+)
+async def test_a_connection_moves_along(pool: Neighbours, first: Serve, then: Serve) -> None:
+    async with contextlib.AsyncExitStack() as held:
+        mine = await held.enter_async_context(actor_of(pool))
+        async with first(pool):
+            connection = await held.enter_async_context(mine.connect())
+            heard = await held.enter_async_context(connection.events_by_name("wrote"))
+            me, calls = cast("tuple[str, int]", await connection.call_by_name("me"))
+            await connection.call_by_name("nap")
+        async with then(pool) as nomad:
+            await nomad.call_by_name("write", "one")
+            assert list(await anext(heard)) == ["one"]
+            assert await connection.call_by_name("me") == [me, calls + 1]
+
+
 async def test_an_actor_that_outgrew_kv_values_stays_ours(pool: Neighbours) -> None:
     """The other runtime refuses what it cannot copy; nothing is lost meanwhile."""
     async with in_python(pool) as nomad:
