@@ -1,6 +1,7 @@
 /** An actor that both runtimes know: ours is in nomad.py. It moves from one to the other and back. */
 
 import { actor, event, queue } from "rivetkit";
+import { db } from "rivetkit/db";
 
 const FAR_AWAY = Date.UTC(2100, 0, 1);
 
@@ -8,6 +9,7 @@ export const nomad = actor({
   options: { sleepTimeout: 2_000 },
   createState: (c, input) => ({ origin: input, words: [], remembered: [] }),
   connState: { calls: 0 },
+  db: db({ onMigrate: (database) => database.execute("CREATE TABLE IF NOT EXISTS notes (word TEXT)") }),
   events: { wrote: event() },
   queues: { letters: queue() },
   actions: {
@@ -15,6 +17,7 @@ export const nomad = actor({
       c.state.words.push(word);
       await c.kv.put(word, `value of ${word}`);
       await c.queue.send("letters", { word, bytes: new Uint8Array([0, 255]) });
+      await c.db.execute("INSERT INTO notes VALUES (?)", word);
       await c.schedule.at(FAR_AWAY, "remember", word);
       await c.cron.every({ name: word, interval: 3_600_000, action: "remember", args: [word] });
       await c.cron.set({ name: `${word}, yearly`, expression: "0 0 1 1 *", action: "remember", args: [] });
@@ -27,6 +30,7 @@ export const nomad = actor({
     read: async (c) => ({
       ...c.state,
       kv: await c.kv.list(""),
+      notes: (await c.db.execute("SELECT word FROM notes")).map(({ word }) => word),
       planned: (await c.schedule.list()).map(({ runAt, action, args }) => [runAt, action, args]),
       recurring: (await c.cron.list()).map(({ name, action, args }) => [name, action, args]).sort(),
     }),

@@ -36,11 +36,15 @@ class Nomad(Actor):
     def initial(self, origin: str) -> Life:
         return Life(origin=origin)
 
+    async def on_migrate(self, is_new: bool) -> None:
+        await self.ctx.db.execute("CREATE TABLE IF NOT EXISTS notes (word TEXT)")
+
     @action
     async def write(self, word: str) -> None:
         self.state.words.append(word)
         await self.ctx.kv.put(word, f"value of {word}")
         await self.letters.send({"word": word, "bytes": b"\x00\xff"})
+        await self.ctx.db.execute("INSERT INTO notes VALUES (?)", [word])
         schedule = self.ctx.schedule
         await schedule.at(FAR_AWAY, Nomad.remember, word)
         await schedule.cron.every(word, 3600.0, Nomad.remember, word)
@@ -67,6 +71,7 @@ class Nomad(Actor):
         return {
             **self.state.model_dump(),
             "kv": [list(entry) for entry in await self.ctx.kv.list()],
+            "notes": [word for (word,) in await self.ctx.db.fetch_all("SELECT word FROM notes")],
             "planned": [
                 [round(one.at.timestamp() * 1000), one.action, list(one.args)] for one in schedule.list()
             ],

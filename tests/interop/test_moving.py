@@ -63,14 +63,15 @@ async def read(handle: Handle) -> dict[str, object]:
     return {**found, **{name: sorted(cast("list[object]", found[name]), key=str) for name in lists}}
 
 
-def life(*words: str, remembered: tuple[str, ...] = ()) -> dict[str, object]:
+def life(*words: str) -> dict[str, object]:
     """What ``read`` answers after these words were written."""
     recurring = [[name, "remember", args] for word in words for name, args in _recurring(word)]
     return {
         "origin": "home",
         "words": list(words),
-        "remembered": list(remembered),
+        "remembered": [],
         "kv": sorted(([word, f"value of {word}"] for word in words), key=str),
+        "notes": list(words),
         "planned": sorted(([FAR_AWAY, "remember", [word]] for word in words), key=str),
         "recurring": sorted(recurring, key=str),
     }
