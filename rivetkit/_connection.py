@@ -61,6 +61,11 @@ class Conn(Generic[Params, State]):
         """The names of the events that it hears."""
         return frozenset(self.__rivet_core__.subscriptions)
 
+    @property
+    def is_hibernatable(self) -> bool:
+        """Whether it stays open while the actor sleeps. The connection of a single call does not."""
+        return self.__rivet_core__.hibernation is not None
+
     async def disconnect(self, reason: str | None = None) -> None:
         """Close the connection; ``reason`` reaches the client. The first reason given counts. Idempotent.
 

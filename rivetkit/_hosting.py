@@ -262,6 +262,6 @@ def _access(settings: EngineSettings, clock: Clock, entropy: Entropy) -> ActorAc
     )
 
 
-def local_client(access: ActorAccess) -> Client:
+def local_client(access: ActorAccess, clock: Clock | None = None, entropy: Entropy | None = None) -> Client:
     """A client over a host's own access."""
-    return Client(transport=access)
+    return Client(transport=access, clock=clock, entropy=entropy)

@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from pathlib import Path
 from typing import get_args
 
@@ -33,6 +33,7 @@ from rivetkit._hosting import (
 )
 from rivetkit._running import configure_logging, run_to_end
 from rivetkit.client import Client
+from rivetkit_core.actor.context import ActorContext
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.clock import Clock, SystemClock
 from rivetkit_core.config import ConfigError
@@ -101,6 +102,26 @@ class Registry:
     def actor_names(self) -> tuple[str, ...]:
         """Wire names of the registered actors."""
         return tuple(factory.name for factory in self._factories)
+
+    @property
+    def factories(self) -> tuple[ActorFactory, ...]:
+        """The compiled actors, for a host of one's own."""
+        return self._factories
+
+    @contextlib.contextmanager
+    def hosted(self, hosting: Hosting) -> Generator[None]:
+        """Stand on a host of somebody else's for the duration of a block, who opens and closes it.
+
+        Raises:
+            RuntimeError: The registry is served already.
+        """
+        if self._hosting is not None:
+            raise RuntimeError("the registry is served already; give a test a registry of its own")
+        self._hosting = hosting
+        try:
+            yield
+        finally:
+            self._hosting = None
 
     @property
     def shutdown_bound(self) -> float:
@@ -319,7 +340,7 @@ def _compile(actors: tuple[type[Actor], ...]) -> tuple[ActorFactory, ...]:
     for cls in actors:
         if cls in owners.values():
             raise InvalidActor(f"{cls.__name__} is given twice: once is enough")
-        factory = compile_actor(cls, client_factory=lambda core: local_client(core.access))
+        factory = compile_actor(cls, client_factory=_client_of)
         if factory.name in factories:
             raise InvalidActor(
                 f"{cls.__name__} and {owners[factory.name].__name__} both have the name {factory.name!r}: "
@@ -328,6 +349,10 @@ def _compile(actors: tuple[type[Actor], ...]) -> tuple[ActorFactory, ...]:
         factories[factory.name] = factory
         owners[factory.name] = cls
     return tuple(factories.values())
+
+
+def _client_of(core: ActorContext) -> Client:
+    return local_client(core.access, core.clock, core.entropy)
 
 
 def _url(sockname: object, host: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.task import ActorTask, Lifecycle, StopKind, starting
@@ -115,8 +115,20 @@ class ActorRegistry:
             actor = self._running.get(actor_id)
             if actor is None or only not in (None, actor):
                 return False
-            stopping = asyncio.create_task(self._stop(actor, kind))
-            self._stopping[actor_id] = stopping
+            stopping = self._begin_end(actor, actor.stop(kind, sockets_stay=not self._shut_down))
+        await asyncio.shield(stopping)
+        return True
+
+    async def kill(self, actor_id: str) -> bool:
+        """End a running actor without hooks and without saving; whether there was one. For tests."""
+        actor = self._running.get(actor_id)
+        if actor is None:
+            return False
+        stopping = self._stopping.get(actor_id)
+        if stopping is None:
+            stopping = self._begin_end(actor, actor.kill())
+        else:
+            await actor.kill()
         await asyncio.shield(stopping)
         return True
 
@@ -154,10 +166,15 @@ class ActorRegistry:
         finally:
             del self._starting[actor_id]
 
-    async def _stop(self, actor: ActorTask, kind: StopKind) -> None:
+    def _begin_end(self, actor: ActorTask, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        stopping = asyncio.create_task(self._end(actor, work))
+        self._stopping[actor.identity.actor_id] = stopping
+        return stopping
+
+    async def _end(self, actor: ActorTask, work: Coroutine[object, object, None]) -> None:
         actor_id = actor.identity.actor_id
         try:
-            await actor.stop(kind, sockets_stay=not self._shut_down)
+            await work
         except Exception:
             self._unsaved += 1
             log.exception(

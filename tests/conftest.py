@@ -10,6 +10,8 @@ from anyio.from_thread import start_blocking_portal
 
 from tests.engines import RunningEngine, running_engine
 
+pytest_plugins = ["rivetkit_pytest", "pytester"]
+
 FAULTS = "tests/engine/faults"
 
 

@@ -1,10 +1,9 @@
 from counter import Counter
 
-from rivetkit import Registry
+from rivetkit.testing import RivetTest
 
 
-async def test_two_clients_share_one_counter() -> None:
-    registry = Registry(Counter, data_dir=":memory:")
-    async with registry.lifespan():
-        await registry.client.get_or_create(Counter, "a").call(Counter.increment, 2)
-        assert await registry.client.get_or_create(Counter, "a").call(Counter.increment, 3) == 5
+async def test_two_clients_share_one_counter(rivet: RivetTest) -> None:
+    await rivet.client.get_or_create(Counter, "a").call(Counter.increment, 2)
+    await rivet.clock.advance(days=30)  # the actor slept
+    assert await rivet.client.get_or_create(Counter, "a").call(Counter.increment, 3) == 5

@@ -51,6 +51,11 @@ class ActorHandle(CallsActions[A], SendsMessages[A], ReachesWeb):
         self._target = target
         self._params = params
 
+    @property
+    def target(self) -> Target:
+        """Which actor this is, as transports and hosts know it."""
+        return self._target
+
     def action(
         self, ref: ActionRef[A, P, R], /, *, timeout: float | None = None, params: object = UNCHANGED
     ) -> Callable[P, Coroutine[Any, Any, R]]:

@@ -8,7 +8,6 @@ Invariants
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from rivetkit_core.actor.access import GatedAccess
 from rivetkit_core.actor.alarm import Alarm
@@ -18,13 +17,15 @@ from rivetkit_core.actor.database import Database
 from rivetkit_core.actor.dispatch import Dispatch
 from rivetkit_core.actor.factory import ActorFactory, ActorInstance
 from rivetkit_core.actor.gate import Gate
+from rivetkit_core.actor.gauges import Gauges
 from rivetkit_core.actor.hibernation import ConnectionRecords
-from rivetkit_core.actor.inspector_token import InspectorOptions, InspectorToken
+from rivetkit_core.actor.inspector_token import InspectorToken
 from rivetkit_core.actor.kv import KeyValues
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle
 from rivetkit_core.actor.metered_database import MeteredDatabase
 from rivetkit_core.actor.observer import StateObserver
 from rivetkit_core.actor.outbox import Outbox
+from rivetkit_core.actor.ports import ActorPorts
 from rivetkit_core.actor.queue import ActorQueue
 from rivetkit_core.actor.queue_store import Strict
 from rivetkit_core.actor.raw import Raw
@@ -39,36 +40,8 @@ from rivetkit_core.actor.startup import Startup
 from rivetkit_core.actor.strict_records import StrictRecords
 from rivetkit_core.actor.subscribing import Subscribing
 from rivetkit_core.actor.waiting import WaitingSql
-from rivetkit_core.actor.work import AWAKE, BACKGROUND, TIMED, WorkKind, WorkRegistry
-from rivetkit_core.clock import Clock
-from rivetkit_core.entropy import Entropy
-from rivetkit_core.host.port import ActorAccess, ActorDatabase, ActorHost, ActorStorage, WriteLimit
-from rivetkit_core.metrics.process import ProcessMetrics
+from rivetkit_core.actor.work import WorkRegistry
 from rivetkit_core.metrics.recorder import Recorder
-from rivetkit_core.metrics.series import Key
-
-
-@dataclass(frozen=True, slots=True)
-class ActorPorts:
-    """What the host gives one generation.
-
-    Args:
-        database: None where the host has no databases for actors.
-        expose_errors: Clients see the messages of internal errors.
-        metrics: Where the generation's numbers are added up; None if nobody asks for those of the process.
-        write_limit: What one write of ``storage`` takes.
-    """
-
-    storage: ActorStorage
-    access: ActorAccess
-    clock: Clock
-    entropy: Entropy
-    host: ActorHost
-    database: ActorDatabase | None = None
-    expose_errors: bool = False
-    metrics: ProcessMetrics | None = None
-    inspector: InspectorOptions = field(default_factory=InspectorOptions)
-    write_limit: WriteLimit | None = None
 
 
 class ActorParts:
@@ -124,7 +97,14 @@ class ActorParts:
         self.subscribing = self._make_subscribing()
         self.instance: ActorInstance = factory.create(self.context)
         self._observe()
-        self.metrics.read = self._gauges
+        self.metrics.read = Gauges(
+            work=self.work,
+            connections=self.connections,
+            queue=self.queue,
+            gate=self.gate,
+            database=self.database,
+            metered=self._metered,
+        ).read
 
     def touched(self) -> None:
         """User code ran, so state may have changed; whether it did is found out when it matters."""
@@ -135,26 +115,6 @@ class ActorParts:
     def _request_save(self) -> None:
         if self.instance.has_state:
             self.saver.request()
-
-    def _gauges(self) -> dict[Key, float]:
-        """What holds now, for whoever reads the metrics (4.8, 13.1)."""
-        counts, waits = self.work.counts(), self.work.queue_waits
-        values: dict[Key, float] = {
-            ("active_connections",): len(self.connections),
-            ("queue_depth",): self.queue.depth,
-            ("shutdown_tasks_active",): sum(counts.get(kind, 0) for kind in BACKGROUND),
-            ("user_tasks_active", "queue_wait"): waits,
-            ("sqlite_worker_queue_depth",): self.database.waiting,
-            ("sqlite_workers_active",): self._metered is not None and self._metered.in_use,
-        }
-        for kind in AWAKE:
-            values["keep_awake_active", kind.label] = counts.get(kind, 0)
-        values["keep_awake_active", WorkKind.INTERNAL.label] += counts.get(WorkKind.SCHEDULED, 0)
-        for kind in TIMED:
-            values["user_tasks_active", kind.label] = counts.get(kind, 0)
-        for inbox, depth in (("lifecycle", 0), ("dispatch", self.gate.accepted), ("lifecycle_event", 0)):
-            values["inbox_depth", inbox] = values[f"{inbox}_inbox_depth",] = depth
-        return values
 
     # --- what parts ask of the whole ------------------------------------------------------------
 
@@ -366,6 +326,7 @@ class ActorParts:
             connections=self.connections,
             open_connection=self.dispatch.open_for_request,
             touched=self.touched,
+            metrics=self.metrics,
         )
 
     def _make_subscribing(self) -> Subscribing:

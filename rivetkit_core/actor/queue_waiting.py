@@ -19,12 +19,12 @@ class Arrivals:
 
     def __init__(self) -> None:
         self.version = 0
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: dict[asyncio.Future[None], None] = {}  # first come, first served
 
     def wake(self) -> None:
         """Let every receiver look again."""
         self.version += 1
-        waiting, self._waiting = self._waiting, set()
+        waiting, self._waiting = self._waiting, {}
         for future in waiting:
             if not future.done():
                 future.set_result(None)
@@ -34,11 +34,11 @@ class Arrivals:
         if self.version != version:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
+        self._waiting[future] = None
         try:
             await future
         finally:
-            self._waiting.discard(future)
+            self._waiting.pop(future, None)
 
 
 class Waiters:

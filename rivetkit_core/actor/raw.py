@@ -22,6 +22,7 @@ from rivetkit_core.asgi import Message, Receive, Scope, Send
 from rivetkit_core.clock import Clock
 from rivetkit_core.config import ActorConfig
 from rivetkit_core.errors import RivetError, error
+from rivetkit_core.metrics.recorder import Recorder
 
 log = logging.getLogger("rivetkit.actor")
 
@@ -46,7 +47,9 @@ class Raw:
         connections: Connections,
         open_connection: Callable[[bytes | None], Awaitable[Connection]],
         touched: Callable[[], None],
+        metrics: Recorder,
     ) -> None:
+        self._metrics = metrics
         timeout = config.on_request_timeout
         self._timeout = config.action_timeout if timeout is None else timeout
         self._clock = clock
@@ -123,11 +126,15 @@ class Raw:
 
     def callback(self, handler: asyncio.Task[None]) -> Callback:
         """The work that a websocket's handler is."""
-        return Callback(self._work, handler, self._touched)
+        return Callback(self._work, self._metrics, handler, self._touched)
 
     async def _settled(self) -> None:
         self._touched()
         await self._outbox.settled()
+
+
+def _not_running() -> None:
+    return None
 
 
 class Callback:
@@ -136,8 +143,16 @@ class Callback:
     ``begin`` comes before the handler runs, so that an end which waits for work cannot miss it.
     """
 
-    def __init__(self, work: WorkRegistry, handler: asyncio.Task[None], touched: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        work: WorkRegistry,
+        metrics: Recorder,
+        handler: asyncio.Task[None],
+        touched: Callable[[], None],
+    ) -> None:
         self._work = work
+        self._metrics = metrics
+        self._stopwatch: Callable[[], None] = _not_running
         self._handler = handler
         self._touched = touched
         self._begun = False
@@ -156,12 +171,14 @@ class Callback:
         except RivetError:  # the end is past waiting; what is left is cancelled by whoever serves it
             return
         self._begun = True
+        self._stopwatch = self._metrics.stopwatch(WorkKind.WEBSOCKET.label)
 
     def pause(self) -> None:
         """The handler waits for the client, or has ended. Idempotent."""
         if not self._begun:
             return
         self._begun = False
+        self._stopwatch()
         self._touched()
         self._work.leave(self._handler, WorkKind.WEBSOCKET)
 

@@ -20,7 +20,8 @@ from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.hibernation import SocketId, SocketKeeper
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle, StopKind
-from rivetkit_core.actor.parts import ActorParts, ActorPorts
+from rivetkit_core.actor.parts import ActorParts
+from rivetkit_core.actor.ports import ActorPorts
 from rivetkit_core.actor.restoring import StoredSocket
 from rivetkit_core.clock import time_ms
 from rivetkit_core.errors import error

@@ -48,8 +48,8 @@ class WorkKind(enum.Enum):
         self.ends_at_deadline = ends_at_deadline
 
 
-TIMED = frozenset({WorkKind.DISCONNECT, WorkKind.WAIT_UNTIL, WorkKind.REGISTERED})
-"""Whose time is measured here; that of actions is where they are dispatched."""
+TIMED = frozenset({WorkKind.DISCONNECT, WorkKind.WEBSOCKET, WorkKind.WAIT_UNTIL, WorkKind.REGISTERED})
+"""Whose time is measured when they are tasks; that of actions is where they are dispatched."""
 
 AWAKE = (WorkKind.KEEP_AWAKE, WorkKind.INTERNAL)
 BACKGROUND = (WorkKind.WAIT_UNTIL, WorkKind.REGISTERED)
@@ -227,12 +227,13 @@ class WorkRegistry:
         ``at_deadline``: only what the end of the grace period ends.
         """
         kinds = [*self._tasks.items(), *((task, kind) for task, all in self._regions.items() for kind in all)]
-        running = {
+        running = dict.fromkeys(  # in the order they began, which a seed reproduces and a set does not
             task
             for task, kind in kinds
-            if kind is not WorkKind.SAVE and (kind.ends_at_deadline or not at_deadline)
-        }
-        running.difference_update(sparing)
+            if kind is not WorkKind.SAVE
+            and (kind.ends_at_deadline or not at_deadline)
+            and task not in sparing
+        )
         for task in running:
             self._cancelled.add(task)
             task.cancel()

@@ -82,6 +82,11 @@ async def serve_raw_http(actor: ActorTask, exchange: RawExchange) -> None:
     if not actor.raw.serves_http:
         await exchange.respond(404, about, b"")
         return
+    with actor.metrics.task("http"):
+        await _answer(actor, exchange, about)
+
+
+async def _answer(actor: ActorTask, exchange: RawExchange, about: RawHeaders) -> None:
     talk = _Talk(exchange, about)
     fields = _edge_headers(exchange.head.headers)
     try:

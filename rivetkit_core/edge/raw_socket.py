@@ -76,7 +76,8 @@ async def serve_raw_socket(
         await socket.close(1011, close_reason(failure.group, failure.code))
         return False
     try:
-        await session.serve(conn, socket_scope(head, restored=resumed))
+        with actor.metrics.task("websocket_lifetime"):
+            await session.serve(conn, socket_scope(head, restored=resumed))
     finally:
         if not session.released:
             actor.close_connection(conn)

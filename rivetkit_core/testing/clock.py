@@ -10,15 +10,17 @@ import contextvars
 import heapq
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from rivetkit_core.clock import Bound, Timer
 
 _NANOSECONDS = 1_000_000_000
-_EPOCH_SECONDS = 1_767_225_600  # 2026-01-01T00:00:00Z
+EPOCH = 1_767_225_600  # 2026-01-01T00:00:00Z
 _MAX_ROUNDS = 100_000
 _BLIND_ROUNDS = 100
+MAX_TIMERS = 1_000_000
+"""Deadlines there may be during one advance."""
 
 
 async def settle() -> None:
@@ -98,10 +100,24 @@ class _FakeTimeout:
 
 
 class FakeClock:
-    """A ``Clock`` for tests. It counts whole nanoseconds, so that deadlines never miss by a rounding."""
+    """A ``Clock`` for tests. It counts whole nanoseconds, so that deadlines never miss by a rounding.
 
-    def __init__(self, start: float = _EPOCH_SECONDS) -> None:
+    Args:
+        start: The wall-clock time it begins with, in seconds since the Unix epoch.
+        settle: Waits until nothing moves before time does.
+        together: Fire all timers of one deadline at once, as a loop does, and not each on its own.
+    """
+
+    def __init__(
+        self,
+        start: float = EPOCH,
+        *,
+        settle: Callable[[], Awaitable[None]] = settle,
+        together: bool = False,
+    ) -> None:
         self._start = round(start * _NANOSECONDS)
+        self._settle = settle
+        self._together = together
         self._elapsed = 0
         self._order = itertools.count()
         self._timers: list[tuple[int, int, _FakeTimer]] = []
@@ -120,8 +136,15 @@ class FakeClock:
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Run ``callback`` once time has advanced by ``delay``; zero and less mean the loop's next turn."""
-        timer = _FakeTimer(self._elapsed + max(0, round(delay * _NANOSECONDS)), callback)
-        if delay <= 0:
+        return self._set(self._elapsed + max(0, round(delay * _NANOSECONDS)), callback)
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        """``call_later`` for a time of ``monotonic``."""
+        return self._set(round(when * _NANOSECONDS), callback)
+
+    def _set(self, deadline: int, callback: Callable[[], None]) -> Timer:
+        timer = _FakeTimer(deadline, callback)
+        if deadline <= self._elapsed:
             timer.fire()
         else:
             heapq.heappush(self._timers, (timer.deadline, next(self._order), timer))
@@ -150,21 +173,34 @@ class FakeClock:
 
         Raises:
             ValueError: The amount is negative.
-            RuntimeError: Some task never waits.
+            RuntimeError: Some task never waits, or there are a million deadlines on the way.
         """
         amount = round((seconds + 60 * minutes + 3600 * hours + 86400 * days) * _NANOSECONDS)
         if amount < 0:
             raise ValueError(f"time only moves forward, not by {amount / _NANOSECONDS} s")
         async with self._advancing:
-            await settle()
-            target = self._elapsed + amount
-            while (timer := self._next_timer()) is not None and timer.deadline <= target:
-                heapq.heappop(self._timers)
-                self._elapsed = timer.deadline
-                timer.fire()
-                await settle()
+            await self._settle()
+            start, target = self._elapsed, self._elapsed + amount
+            for _ in range(MAX_TIMERS):
+                if not self.fire_next(until=target):
+                    break
+                await self._settle()
+            else:
+                raise RuntimeError(_too_busy(self._elapsed - start, amount))
             self._elapsed = target
-            await settle()
+            await self._settle()
+
+    def fire_next(self, *, until: int | None = None) -> bool:
+        """Move to the next deadline and fire its timer; False if there is none (up to ``until``)."""
+        timer = self._next_timer()
+        if timer is None or (until is not None and timer.deadline > until):
+            return False
+        self._elapsed = timer.deadline
+        while timer is not None and timer.deadline == self._elapsed:
+            heapq.heappop(self._timers)
+            timer.fire()
+            timer = self._next_timer() if self._together else None
+        return True
 
     def pending(self) -> list[float]:
         """Seconds from now until each timer that is set, soonest first."""
@@ -175,3 +211,11 @@ class FakeClock:
         while self._timers and self._timers[0][2].cancelled:
             heapq.heappop(self._timers)
         return self._timers[0][2] if self._timers else None
+
+
+def _too_busy(passed: int, amount: int) -> str:
+    seconds, wanted = passed / _NANOSECONDS, amount / _NANOSECONDS
+    return (
+        f"timers fired {MAX_TIMERS} times and only {seconds:g} of {wanted:g} s have passed: "
+        "something sets very short timers again and again"
+    )

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from rivetkit import Registry
+from rivetkit.testing import RivetTest
 from tests.contract.client_actors import Room
 from tests.contract.client_web_actor import Web
 from tests.engines import RunningEngine
@@ -65,6 +66,19 @@ class OnEngine:
             await self._engine.clear(self._namespace, "room", "web")
 
 
+class InTest:
+    """The host of users' tests, on virtual time: there is no way in but that of this process."""
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncGenerator[tuple[Registry, str]]:
+        registry = Registry(Room)
+        async with RivetTest(registry):
+            yield registry, ""
+
+    async def leave(self) -> None:
+        pass
+
+
 MakePlace = Callable[[Callable[[], RunningEngine]], Place]
 
 
@@ -74,6 +88,10 @@ def here(_engine: Callable[[], RunningEngine]) -> Place:
 
 def on_engine(engine: Callable[[], RunningEngine]) -> Place:
     return OnEngine(engine())
+
+
+def in_test(_engine: Callable[[], RunningEngine]) -> Place:
+    return InTest()
 
 
 @contextlib.asynccontextmanager

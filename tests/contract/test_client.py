@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -13,10 +13,11 @@ from rivetkit.client import Client, ConnectionStatus
 from rivetkit.client._endpoint import EncodingName
 from rivetkit_core.errors import ActorNotFound, ConnectionLost, Forbidden
 from tests.contract.client_actors import Member, Room
-from tests.contract.client_places import MakePlace, Place, here, on_engine
+from tests.contract.client_places import MakePlace, Place, here, in_test, on_engine
 
 ENCODINGS: list[EncodingName] = ["bare", "cbor", "json"]
-PLACES = [pytest.param(here, id="embedded"), pytest.param(on_engine, id="engine", marks=pytest.mark.engine)]
+ON_ENGINE = pytest.mark.engine
+PLACES = [pytest.param(here, id="embedded"), pytest.param(on_engine, id="engine", marks=ON_ENGINE)]
 
 
 @pytest.fixture(params=PLACES)
@@ -25,10 +26,19 @@ async def place(request: pytest.FixtureRequest) -> Place:
     return make(lambda: request.getfixturevalue("engine"))
 
 
-@pytest.fixture(params=[*ENCODINGS, "local"])
-async def client(request: pytest.FixtureRequest, place: Place) -> AsyncIterator[Client]:
+WAYS = [
+    *(pytest.param((here, way), id=f"{way}-embedded") for way in (*ENCODINGS, "local")),
+    *(pytest.param((on_engine, way), id=f"{way}-engine", marks=ON_ENGINE) for way in (*ENCODINGS, "local")),
+    pytest.param((in_test, "local"), id="local-test"),
+]
+
+
+@pytest.fixture(params=WAYS)
+async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
+    make, way = cast("tuple[MakePlace, EncodingName | Literal['local']]", request.param)
+    place = make(lambda: request.getfixturevalue("engine"))
     async with place.serving() as (registry, endpoint):
-        made = registry.client if request.param == "local" else Client(endpoint, encoding=request.param)
+        made = registry.client if way == "local" else Client(endpoint, encoding=way)
         async with made:
             yield made
             await place.leave()

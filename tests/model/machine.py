@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from rivetkit_core.actor.context import ActorContext, ActorIdentity
 from rivetkit_core.actor.factory import ActionSpec, ActorFactory
 from rivetkit_core.actor.lifecycle import Lifecycle, StopKind
-from rivetkit_core.actor.parts import ActorPorts
+from rivetkit_core.actor.ports import ActorPorts
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import time_ms
 from rivetkit_core.config import ActorConfig

@@ -18,6 +18,7 @@ import pytest
 from rivetkit import Actor, Client, Forbidden, Registry, UserError
 from rivetkit._compiler import compile_actor
 from rivetkit._hosting import local_client
+from rivetkit.testing import RivetTest
 from rivetkit_core.entropy import SeededEntropy
 from rivetkit_core.host.embedded.host import EmbeddedHost
 from rivetkit_core.testing import FakeClock, MemoryStore
@@ -54,7 +55,24 @@ async def test_a_test_of_the_guide_passes(name: str) -> None:
     functions = [function for found, function in vars(module).items() if found.startswith("test_")]
     assert functions
     for function in functions:
-        await function()
+        if "rivet" not in inspect.signature(function).parameters:
+            await function()
+            continue
+        tested = [member for member in vars(module).values() if inspect.isclass(member)]
+        async with RivetTest(*(cls for cls in tested if issubclass(cls, Actor))) as rivet:
+            await function(rivet)
+
+
+def test_the_tests_of_the_page_on_testing_pass_in_pytest(pytester: pytest.Pytester) -> None:
+    for name in ("trial", "trial_test", "lives_test"):
+        pytester.path.joinpath(f"{name}.py").write_text((SNIPPETS / f"{name}.py").read_text())
+    pytester.makeconftest((SNIPPETS / "trial_conftest.py").read_text())
+    pytester.runpytest_inprocess("-p", "rivetkit_pytest").assert_outcomes(passed=4)
+
+
+def test_a_test_runs_without_pytest(capsys: pytest.CaptureFixture[str]) -> None:
+    import_module("rivet_test_alone")
+    assert capsys.readouterr().out == ("2026-01-28 00:00:00+00:00 ['ada@example.com: three days are left']\n")
 
 
 async def test_calls_create_a_room_and_post_to_it(capsys: pytest.CaptureFixture[str]) -> None:

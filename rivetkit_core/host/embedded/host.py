@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from rivetkit_core.actor.context import ActorIdentity
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.inspector_token import InspectorOptions
-from rivetkit_core.actor.parts import ActorPorts
+from rivetkit_core.actor.ports import ActorPorts
 from rivetkit_core.actor.task import ActorTask, StopKind
 from rivetkit_core.clock import Clock, time_ms
 from rivetkit_core.entropy import Entropy, new_actor_id
@@ -77,6 +77,7 @@ class EmbeddedHost:
         self.access = LocalAccess(self)
         self.kept = KeptClients(lambda actor_id: self.reach(ById(actor_id), lasting=True), entropy)
         self._expose_errors = expose_errors
+        self._residents: dict[str, Resident] = {}
         self.metrics = metrics or ProcessMetrics()
         self._inspector = inspector or InspectorOptions()
         self._placed: dict[tuple[str, ActorKey], str] = {}
@@ -205,6 +206,10 @@ class EmbeddedHost:
         self._request_destroy(actor_id)
         await asyncio.shield(self._destroying[actor_id])
 
+    def resident(self, actor_id: str) -> Resident | None:
+        """The generation of an actor that runs or ends here."""
+        return self._residents.get(actor_id)
+
     def own(
         self, work: Coroutine[object, object, None], *, context: contextvars.Context | None = None
     ) -> asyncio.Task[None]:
@@ -330,11 +335,15 @@ class EmbeddedHost:
         except BaseException:
             await actor.kill()
             raise
+        self._residents[row.actor_id] = resident
         self.kept.woken(row.actor_id)
         return actor
 
     def _forget_place(self, row: ActorRow) -> None:
-        if row.key is not None and not self.registry.is_here(row.actor_id):
+        if self.registry.is_here(row.actor_id):
+            return
+        self._residents.pop(row.actor_id, None)
+        if row.key is not None:
             self._placed.pop((row.name, row.key), None)
 
     async def _next_generation(self, actor_id: str) -> int:

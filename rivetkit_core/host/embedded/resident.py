@@ -80,14 +80,25 @@ class Resident:
         """
         await self.set_alarm(self._alarm)
 
+    async def sleep(self) -> None:
+        """Put the actor to sleep, whether or not it is idle."""
+        await self._sleep(asked=False)
+
+    async def crash(self) -> None:
+        """End the generation as the loss of its process would: no hooks, nothing is saved."""
+        if await self._registry.kill(self._actor_id):
+            await self._note_end()
+
     async def _sleep(self, *, asked: bool) -> None:
         actor = self._actor
         if actor is None or (asked and not actor.sleep.still_wanted()):
             return
         if actor.context.destroy_requested:  # which overrules sleep, and is under way
             return
-        if not await self._registry.stop(self._actor_id, StopKind.SLEEP, only=actor):
-            return
+        if await self._registry.stop(self._actor_id, StopKind.SLEEP, only=actor):
+            await self._note_end()
+
+    async def _note_end(self) -> None:
         self._slept()
         try:
             await self._store.end_generation(self._actor_id, time_ms(self._clock))

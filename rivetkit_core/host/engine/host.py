@@ -44,7 +44,7 @@ from rivetkit_core.wire.envoy.messages import (
     StopReason,
     ToEnvoyTunnel,
 )
-from rivetkit_core.wire.persisted import QUEUE_MESSAGE_PREFIX, QUEUE_METADATA_KEY
+from rivetkit_core.wire.persisted import CONN_PREFIX, QUEUE_MESSAGE_PREFIX, QUEUE_METADATA_KEY
 from rivetkit_core.wire.subprotocols import close_reason
 
 log = logging.getLogger("rivetkit.envoy")
@@ -240,6 +240,10 @@ class EngineHost:
             if (hosted.actor_id, hosted.generation) == (actor_id, generation):
                 await asyncio.wait([task])
 
+    def hosted(self, actor_id: str) -> HostedActor | None:
+        """The generation of an actor that is here, be it starting or stopping."""
+        return self._current.get(actor_id)
+
     async def _part_with_actors(self) -> None:
         if await self._environment.has_company():
             log.info("handing %d actors over to the others of the pool", len(self._tasks))
@@ -377,7 +381,7 @@ async def _quietly(task: asyncio.Task[Outcome]) -> None:
 def _describe(factory: ActorFactory) -> dict[str, object]:
     """What dashboards show of an actor name, and which records should come with its start commands."""
     config = factory.config
-    keys, prefixes = list[bytes](PRELOADED_KEYS), list[bytes]()  # what every start reads
+    keys, prefixes = list[bytes](PRELOADED_KEYS), [CONN_PREFIX]  # what every start reads
     if factory.queues:
         keys.append(QUEUE_METADATA_KEY)
         prefixes.append(QUEUE_MESSAGE_PREFIX)

@@ -24,7 +24,7 @@ from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.hibernation import SocketId
 from rivetkit_core.actor.inspector_token import InspectorOptions
 from rivetkit_core.actor.lifecycle import Lifecycle, StopKind
-from rivetkit_core.actor.parts import ActorPorts
+from rivetkit_core.actor.ports import ActorPorts
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy

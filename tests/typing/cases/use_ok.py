@@ -231,5 +231,6 @@ class Doors(Actor):
     @action
     async def clear(self) -> int:
         assert_type(self.conn.subscriptions, frozenset[str])
+        assert_type(self.conn.is_hibernatable, bool)
         assert_type(await self.ctx.disconnect_conns(), int)
         return await self.ctx.disconnect_conns(lambda conn: conn.id != self.conn.id, reason="full")

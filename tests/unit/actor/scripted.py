@@ -12,7 +12,7 @@ from typing import cast
 from rivetkit_core.actor.connections import Connection, OutgoingEvent
 from rivetkit_core.actor.context import ActorContext, ActorIdentity
 from rivetkit_core.actor.factory import ActionSpec, ActorFactory, AdmittedMessage, QueueSpec
-from rivetkit_core.actor.parts import ActorPorts
+from rivetkit_core.actor.ports import ActorPorts
 from rivetkit_core.actor.resources import Resource
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.asgi import AsgiApp, Receive, Scope, Send

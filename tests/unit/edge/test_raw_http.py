@@ -281,6 +281,7 @@ async def test_a_request_keeps_its_actor_awake_until_it_is_answered() -> None:
     app = Held()
     world, task, exchange, serving = await begun(app, sleep_timeout=10.0)
     assert task.sleep.blocker() is SleepBlocker.ACTIVE_HTTP_REQUESTS
+    assert task.metrics.gauges()["http_requests_active",] == 1
     await world.clock.advance(30)
     assert world.host.sleep_requests == 0
     app.release.set()

@@ -244,6 +244,25 @@ async def test_an_open_websocket_is_a_connection_until_its_handler_has_ended() -
         assert raw.world.log[-1] == "on_disconnect"
 
 
+async def test_metrics_tell_open_websockets_from_handlers_at_work() -> None:
+    handler = Handler()
+    async with opened(world_of(handler)) as raw:
+        handler.gate.clear()
+        await raw.say("think")
+        assert _active(raw, "websocket_callback", "websocket_lifetime") == (1, 1)
+        await raw.world.clock.advance(2.0)
+        handler.gate.set()
+        await settle()
+        assert _active(raw, "websocket_callback", "websocket_lifetime") == (0, 1)
+        took = raw.task.metrics.histogram("user_task_duration_seconds", "websocket_callback")
+        assert (took.count, took.total) == (2, 2.0)  # the first time it began to listen
+
+
+def _active(raw: Open, *kinds: str) -> tuple[float, ...]:
+    gauges = raw.task.metrics.gauges()
+    return tuple(gauges["user_tasks_active", kind] for kind in kinds)
+
+
 async def test_a_connection_that_is_closed_by_the_actor_ends_the_websocket() -> None:
     handler = Handler()
     async with opened(world_of(handler)) as raw:

@@ -65,6 +65,10 @@ class Hall(Actor):
         return [sorted(conn.subscriptions) for conn in self.visitors()]
 
     @action
+    def stays(self) -> bool:
+        return self.conn.is_hibernatable
+
+    @action
     def tell(self, text: str) -> None:
         self.said.broadcast(text)
         self.whispered.broadcast(text)
@@ -130,6 +134,14 @@ async def test_the_hooks_are_asked_in_order_with_the_caller(
         await hall.call(Hall.tell, "psst")
         assert await anext(whispers) == "psst"
     assert (await hall.call(Hall.log))[:2] == ["FRIEND asks for whisper", "FRIEND may hear whisper"]
+
+
+async def test_an_actor_sees_which_connections_outlive_its_sleep(
+    registry: Registry, hall: ActorHandle[Hall]
+) -> None:
+    async with enter(registry, "friend") as conn:
+        assert await conn.call(Hall.stays)
+    assert not await hall.call(Hall.stays)
 
 
 async def test_a_refused_subscription_ends_the_connection(

@@ -81,14 +81,16 @@ async def test_the_engine_is_told_which_actors_run_here_how_they_look_and_what_t
         assert json.loads(metadata.metadata or "")["rivetkit"]["version"]
 
 
-async def test_messages_come_with_the_start_of_an_actor_that_has_queues() -> None:
+async def test_connections_and_messages_come_with_the_start_of_an_actor_that_has_queues() -> None:
     async with running(Script(queues={"jobs": QueueSpec()})) as world:
         metadata = next(message for message in world.engine.received if isinstance(message, Metadata))
         assert metadata.prepopulate_actor_names is not None
         preload = json.loads(metadata.prepopulate_actor_names["scripted"])["preload"]
         assert [5, 1, 1] in preload["keys"]
-        [prefix] = preload["prefixes"]
-        assert (prefix["prefix"], prefix["partial"]) == ([5, 1, 2], False)
+        assert [(wanted["prefix"], wanted["partial"]) for wanted in preload["prefixes"]] == [
+            ([2], False),
+            ([5, 1, 2], False),
+        ]
 
 
 # --- one generation ---------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Orders in a durable queue: replies, retries, dead letters, no duplicates."""

@@ -1,0 +1,1 @@
+"""A SQLite database for every tenant, with a schema that evolves."""

@@ -1,0 +1,1 @@
+"""Tic-tac-toe between two people, who have a day for each move."""
