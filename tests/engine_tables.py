@@ -70,6 +70,7 @@ class EngineTables(EngineRecords):
     Attributes:
         asked: The requests with SQL so far.
         lose: How many more answers to batches are lost, after they were carried out.
+        closing: How many more batches come while the engine closes the database.
     """
 
     def __init__(self, statements: tuple[SqlStatement, ...] = (), *, generation: int = 2) -> None:
@@ -78,6 +79,7 @@ class EngineTables(EngineRecords):
         self.sql = ActorSql()
         self.asked: list[SqlStatement | tuple[SqlStatement, ...]] = []
         self.lose = 0
+        self.closing = 0
         for statement in statements:
             assert not isinstance(self.sql.execute(statement), SqlError)
 
@@ -92,6 +94,9 @@ class EngineTables(EngineRecords):
     async def execute_batch(self, statements: tuple[SqlStatement, ...]) -> tuple[SqlResult, ...]:
         self.check()
         self.asked.append(statements)
+        if self.closing:
+            self.closing -= 1
+            raise refused_by_engine("rollback remote sqlite batch: sqlite worker is closing")
         results = self.sql.batch(statements)
         if isinstance(results, SqlError):
             raise refused_by_engine(results.message)

@@ -38,7 +38,7 @@ class RemoteDatabase:
 
     def __init__(self, scope: RequestScope, clock: Clock) -> None:
         self._scope = scope
-        self._clock = clock
+        self.clock = clock
         self._ran = 0
         self._running = asyncio.Event()
 
@@ -79,19 +79,19 @@ class RemoteDatabase:
         Raises:
             RivetError: What ``run`` raised; after ``patience`` seconds, that there is still one open.
         """
-        deadline = self._clock.monotonic() + patience
+        deadline = self.clock.monotonic() + patience
         while True:
             ran = self._ran
             try:
                 return await run()
             except RivetError as failure:
-                if not is_in_transaction(failure) or self._clock.monotonic() >= deadline:
+                if not is_in_transaction(failure) or self.clock.monotonic() >= deadline:
                     raise
             await self._statement_after(ran)
 
     async def _statement_after(self, ran: int) -> None:
         try:
-            async with self._clock.timeout(_LOOK_AGAIN):
+            async with self.clock.timeout(_LOOK_AGAIN):
                 while self._ran == ran:
                     self._running.clear()
                     await self._running.wait()

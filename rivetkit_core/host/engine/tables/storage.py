@@ -42,7 +42,12 @@ _CREATE = statement(
     f"CREATE TABLE IF NOT EXISTS {PRIVATE_TABLE}"
     " (key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID"
 )
-_TRIES = 4
+_CLOSING = "worker is closing"
+"""So the engine ends what runs when it asks an actor to stop. The next statement opens the database anew."""
+
+_PAUSES = (0.05, 0.25, 1.0)
+"""Seconds between tries."""
+
 _KEYS = 100
 """Keys that one statement asks for."""
 
@@ -166,10 +171,12 @@ class TableStorage:
             raise
 
     async def _again(self, run: Callable[[], Awaitable[T]]) -> T:
-        for _ in range(_TRIES - 1):
+        for pause in _PAUSES:
             try:
                 return await run()
             except RivetError as failure:
-                if failure.code != "remote_indeterminate_result":
+                if _CLOSING in failure.message:
+                    await self._database.clock.sleep(pause)
+                elif failure.code != "remote_indeterminate_result":
                     raise
         return await run()

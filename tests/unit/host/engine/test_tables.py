@@ -155,6 +155,18 @@ async def test_a_batch_whose_answer_was_lost_is_run_again(tables: EngineTables) 
     assert decode_actor((await later(tables, ACTOR_KEY))[ACTOR_KEY]) == RECORD
 
 
+async def test_a_write_that_comes_while_the_engine_closes_the_database_is_tried_again(
+    tables: EngineTables,
+) -> None:
+    clock = FakeClock()
+    storage = await TableStorage.open(tables, tables.database(clock))
+    tables.closing = 3
+    writing = asyncio.create_task(storage.apply({ACTOR_KEY: encode_actor(RECORD)}))
+    await clock.advance(2.0)
+    await writing
+    assert decode_actor((await later(tables, ACTOR_KEY))[ACTOR_KEY]) == RECORD
+
+
 @pytest.mark.parametrize("size", [MAX_BOUND, MAX_BOUND + 1, 2_000_000])
 async def test_a_state_of_any_size_is_stored(tables: EngineTables, size: int) -> None:
     state = (bytes(range(256)) * (size // 256 + 1))[:size]
