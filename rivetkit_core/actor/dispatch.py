@@ -26,6 +26,9 @@ from rivetkit_core.wire.messages import QueueSendRequest, QueueSendResponse
 
 _T = TypeVar("_T")
 
+Done = Callable[[Exception | None], None]
+"""Told how code ended; None is a success."""
+
 
 class Dispatch:
     """The work that comes to one generation from outside.
@@ -78,8 +81,12 @@ class Dispatch:
         with self._gate.accept("connect"):
             return await self._open(params, sink, keeper)
 
-    async def run_action(self, name: str, args: bytes, conn: Connection) -> bytes:
+    async def run_action(
+        self, name: str, args: bytes, conn: Connection, *, done: Done | None = None
+    ) -> bytes:
         """Run an action in the current task and return its output when it may be seen (4.7).
+
+        ``done``: told, before what strict code did is stored, that nothing but the answer is left to do.
 
         Raises:
             RivetError: As a client may see it. The traceback of anything unexpected is in the log. An actor
@@ -87,7 +94,7 @@ class Dispatch:
         """
         self._refuse_socket()
         with self._gate.accept(name):
-            return await self._act(name, args, conn)
+            return await self._act(name, args, conn, done)
 
     async def call(self, name: str, args: bytes, params: bytes | None) -> bytes:
         """Run an action over a connection of its own, as HTTP and in-process callers do.
@@ -148,24 +155,26 @@ class Dispatch:
                 raise
         return conn
 
-    async def _act(self, name: str, args: bytes, conn: Connection | None) -> bytes:
+    async def _act(self, name: str, args: bytes, conn: Connection | None, done: Done | None = None) -> bytes:
         if conn is not None:
             current_fire.set(None)  # a call that a scheduled action made is a call like any other
         spec = self._factory.actions.get(name)
         if spec is None:
             raise error("actor.action_not_found", name=name)
         if spec.durability is None:
-            return await self._finished(name, args, conn, spec)
+            return await self._finished(name, args, conn, spec, done)
         with self._outbox.durability(spec.durability == "strict"):
-            return await self._finished(name, args, conn, spec)
+            return await self._finished(name, args, conn, spec, done)
 
-    async def _finished(self, name: str, args: bytes, conn: Connection | None, spec: ActionSpec) -> bytes:
+    async def _finished(
+        self, name: str, args: bytes, conn: Connection | None, spec: ActionSpec, done: Done | None
+    ) -> bytes:
         self._began()
         meter = self._metrics.action(name, scheduled=conn is None)
         began, failed = meter.began(), True
         try:
             with self._outbox.whole():
-                output = await self._shown(self._budgeted(name, args, conn, spec))
+                output = await self._shown(self._budgeted(name, args, conn, spec), done)
             failed = False
         finally:
             took = meter.ended(began, failed=failed)
@@ -173,15 +182,19 @@ class Dispatch:
                 fields = {"operation": name, "outcome": "error" if failed else "ok"}
                 self._context.log.debug("action ended", extra={**fields, "elapsed_us": round(took * 1e6)})
             self._touched()
+        if done is not None and self._outbox.gated:
+            done(None)
         await self._outbox.settled()
         return output
 
-    async def _shown(self, work: Awaitable[_T]) -> _T:
+    async def _shown(self, work: Awaitable[_T], done: Done | None = None) -> _T:
         """Hold back a failure until it may be seen. A cancellation tells nobody anything, so it goes on."""
         try:
             return await work
-        except Exception:
+        except Exception as failure:
             self._touched()
+            if done is not None and self._outbox.gated:
+                done(failure)
             await self._outbox.settled()
             raise
 

@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping
 
 from rivetkit_core.actor.connections import Connection, ConnectionSink
 from rivetkit_core.actor.context import ActorIdentity
+from rivetkit_core.actor.dispatch import Done
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.hibernation import SocketId, SocketKeeper
 from rivetkit_core.actor.lifecycle import REFUSALS, Lifecycle, StopKind
@@ -173,9 +174,11 @@ class ActorTask:
         """See ``Subscribing.subscribe``."""
         await self._parts.subscribing.subscribe(conn, event)
 
-    async def run_action(self, name: str, args: bytes, conn: Connection) -> bytes:
+    async def run_action(
+        self, name: str, args: bytes, conn: Connection, *, done: Done | None = None
+    ) -> bytes:
         """See ``Dispatch.run_action``."""
-        return await self._parts.dispatch.run_action(name, args, conn)
+        return await self._parts.dispatch.run_action(name, args, conn, done=done)
 
     async def call(self, name: str, args: bytes, params: bytes | None) -> bytes:
         """See ``Dispatch.call``."""

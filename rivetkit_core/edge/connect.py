@@ -191,8 +191,12 @@ class Session:
                         self._done(conn, delivery)
 
     async def _answer(self, conn: Connection, request: ActionRequest, delivery: Delivery | None) -> None:
+        def done(failure: Exception | None) -> None:
+            if failure is None or not self._is_left(delivery, failure):
+                self._done(conn, delivery)
+
         try:
-            output = await self._actor.run_action(request.name, request.args, conn)
+            output = await self._actor.run_action(request.name, request.args, conn, done=done)
         except RivetError as failure:
             if self._is_left(delivery, failure):
                 return
@@ -204,13 +208,17 @@ class Session:
                 self._unsendable(request.id, failure)
         self._done(conn, delivery)
 
-    def _is_left(self, delivery: Delivery | None, failure: RivetError) -> bool:
+    def _is_left(self, delivery: Delivery | None, failure: Exception) -> bool:
         """Whether the next generation has to do it, because this one ended first."""
-        cut_short = failure.group == "actor" and failure.code in ("aborted", "stopping")
+        cut_short = (
+            isinstance(failure, RivetError)
+            and failure.group == "actor"
+            and failure.code in ("aborted", "stopping")
+        )
         return delivery is not None and self._actor.defers and cut_short
 
     def _done(self, conn: Connection, delivery: Delivery | None) -> None:
-        if delivery is not None:
+        if delivery is not None and not delivery.finished:
             conn.finish(delivery)
 
     def _fail(self, action_id: int, failure: RivetError) -> None:

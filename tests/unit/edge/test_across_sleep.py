@@ -416,6 +416,30 @@ async def test_a_crash_forgets_neither_a_message_nor_its_effect_alone() -> None:
     assert guest.news() == [answer(1, 2)]
 
 
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_strict_code_has_answered_is_not_done_again_after_a_crash(fails: bool) -> None:
+    async def add(instance: Scripted, _: list[object]) -> object:
+        assert isinstance(instance.state, int)
+        instance.state += 1
+        if fails:
+            raise ValueError("on purpose")
+        return instance.state
+
+    world = World(Script(actions={"add": add}, config=ActorConfig(durability="strict")))
+    task = await world.started()
+    guest = Guest(world)
+    await guest.visit(task)
+    await guest.request(0, "add")
+    assert len(guest.news()) == 2
+    await task.kill()
+    await settle()
+    await wake(world, guest)
+    await guest.request(1, "add")
+    assert len(guest.news()) == 1
+    await world.clock.advance(2)
+    assert await world.stored_state() == 2
+
+
 async def test_more_connections_than_fit_into_one_write_are_all_stored() -> None:
     world = world_of()
     task = await world.started()
