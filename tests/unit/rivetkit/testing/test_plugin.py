@@ -60,7 +60,9 @@ def test_a_test_of_anyio_runs_once_and_on_asyncio(project: pytest.Pytester, mark
     run(project).assert_outcomes(passed=1)
 
 
-def test_a_project_may_have_its_own_backend_fixture(project: pytest.Pytester) -> None:
+def test_a_project_may_have_its_own_backend_fixture(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project.makeconftest(
         """
         import pytest
@@ -74,7 +76,7 @@ def test_a_project_may_have_its_own_backend_fixture(project: pytest.Pytester) ->
         TEST + "    assert asyncio.get_running_loop().get_debug()\n", test_other="def test_other(): pass"
     )
     # Inside this process anyio would go on with the loop of a fixture that outlives its test.
-    project.monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(project.path)]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(project.path)]))
     project.runpytest_subprocess("-p", "rivetkit_pytest").assert_outcomes(passed=2)
 
 
