@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
 from rivetkit._actor import Actor
@@ -323,7 +324,9 @@ def _typed(conn: Connection) -> Conn[Any, Any]:
 
 
 async def _settled(outcome: object) -> object:
-    return await cast("Awaitable[object]", outcome) if inspect.isawaitable(outcome) else outcome
+    if type(outcome) is CoroutineType or inspect.isawaitable(outcome):  # the former is quicker to see
+        return await cast("Awaitable[object]", outcome)
+    return outcome
 
 
 class _user_code(calling):

@@ -1038,6 +1038,13 @@ CATALOGUE: dict[str, ErrorSpec] = {
         True,
         "The change could not be stored",
     ),
+    "storage.unknown_layout": ErrorSpec(
+        "storage",
+        "unknown_layout",
+        500,
+        False,
+        "Actor {actor_id} was run by another RivetKit runtime, and its tables cannot be read here: {reason}",
+    ),
     "validation.invalid_input": ErrorSpec(
         "validation",
         "invalid_input",

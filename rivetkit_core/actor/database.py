@@ -157,6 +157,14 @@ class Database:
         block = self._sql.block
         return block is not None and block in _open.get()
 
+    async def settle(self) -> None:
+        """Roll back what was begun with BEGIN and left open, once no code of the actor runs any more.
+
+        Where a host keeps records in this database, the last save would wait for it. Never raises.
+        """
+        if self._begun_by is not None and self._port is not None and not self._closed:
+            await self._roll_back_by_hand(self._port)
+
     async def close(self) -> None:
         """Refuse what comes from now on, roll back what is open, and let go. Idempotent; never raises."""
         if self._closed:
@@ -217,6 +225,9 @@ class Database:
             return
         if not owner.done():
             raise error("sqlite.writer_busy")
+        await self._roll_back_by_hand(port)
+
+    async def _roll_back_by_hand(self, port: ActorDatabase) -> None:
         self._begun_by = None
         self._log.warning("a task ended with a transaction open that it began with BEGIN; it is rolled back")
         with contextlib.suppress(RivetError):

@@ -265,20 +265,19 @@ class ActorParts:
         )
 
     def _make_context(self) -> ActorContext:
-        ports = self._ports
         return ActorContext(
             identity=self._identity,
             config=self._config,
-            clock=ports.clock,
-            entropy=ports.entropy,
-            access=GatedAccess(ports.access, self.outbox),
+            clock=self._ports.clock,
+            entropy=self._ports.entropy,
+            access=GatedAccess(self._ports.access, self.outbox),
             connections=self.connections,
             queue=self.queue,
             saver=self.saver,
             schedule=self.schedule,
             alarm=self.alarm,
             observer=lambda: self._observer,
-            host=ports.host,
+            host=self._ports.host,
             work=self.work,
             run=self.run,
             sleep=self.sleep,
@@ -349,6 +348,7 @@ class ActorParts:
             work=self.work,
             run=self.run,
             connections=self.connections,
+            database=self.database,
             queue=self.queue,
             resources=self.resources,
             outbox=self.outbox,

@@ -182,6 +182,8 @@ class Saver:
 
     def request(self, *, immediate: bool = False, max_wait: float | None = None) -> int:
         """Ask for a save; returns the request's revision. Never waits, never raises."""
+        if self._due is not None and not (immediate or max_wait is not None or self._failures):
+            return self._revisions.request()  # every call asks, and the timer is set already
         delay = 0.0 if immediate else self._delay(max_wait)
         if self._running and max_wait is not None:  # to be kept when the write under way has ended
             promised = self._clock.monotonic() + delay

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable
 from rivetkit_core.actor.alarm import Alarm
 from rivetkit_core.actor.budget import bounded
 from rivetkit_core.actor.connections import Connections
+from rivetkit_core.actor.database import Database
 from rivetkit_core.actor.factory import ActorInstance
 from rivetkit_core.actor.lifecycle import StopKind
 from rivetkit_core.actor.logs import ActorLog
@@ -48,6 +49,7 @@ class Shutdown:
         work: WorkRegistry,
         run: RunHandler,
         connections: Connections,
+        database: Database,
         queue: ActorQueue,
         resources: Resources,
         outbox: Outbox,
@@ -63,6 +65,7 @@ class Shutdown:
         self._work = work
         self._run = run
         self._connections = connections
+        self._database = database
         self._queue = queue
         self._resources = resources
         self._outbox = outbox
@@ -101,6 +104,7 @@ class Shutdown:
         await self._saver.sql.end()
         self._step("work ended", kind)
         await self._resources.close()
+        await self._database.settle()
         self._step("resources closed", kind)
         if kind is StopKind.DESTROY:
             self._saver.abandon()

@@ -111,6 +111,21 @@ def history_key(slot: int, row: int) -> bytes:
     return _HISTORY_PREFIX + slot.to_bytes(4, "big") + row.to_bytes(8, "big")
 
 
+def job_slot(key: bytes) -> int | None:
+    """The slot of a schedule's key; None of any other key."""
+    if not key.startswith(_JOB_PREFIX) or len(key) != len(job_key(0)):
+        return None
+    return int.from_bytes(key[len(_JOB_PREFIX) :], "big")
+
+
+def history_place(key: bytes) -> tuple[int, int] | None:
+    """Slot and row of a run's key; None of any other key."""
+    if not key.startswith(_HISTORY_PREFIX) or len(key) != len(history_key(0, 0)):
+        return None
+    numbers = key[len(_HISTORY_PREFIX) :]
+    return int.from_bytes(numbers[:4], "big"), int.from_bytes(numbers[4:], "big")
+
+
 def retry_key(event_id: str) -> bytes:
     return _RETRY_PREFIX + event_id.encode()
 

@@ -12,6 +12,7 @@ from rivetkit_core.host.embedded.store import SqliteStore
 from rivetkit_core.host.embedded.store_port import HostStore
 from rivetkit_core.testing import MemoryStore
 from tests.contract.serving import Embedded, Engine, Serving
+from tests.engine_tables import open_in_tables
 from tests.engines import RunningEngine
 
 UNKNOWN_ID = "lvl94ko0z3r5ztd68p7aqsosn8dl00"
@@ -70,12 +71,23 @@ def _engine(request: pytest.FixtureRequest) -> Serving:
     return Engine(running)
 
 
+def _engine_in_tables(request: pytest.FixtureRequest) -> Serving:
+    """Every actor is one that another runtime ran before."""
+    patch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+    patch.setattr("rivetkit_core.host.engine.hosted.open_storage", open_in_tables)
+    return _engine(request)
+
+
 EMBEDDED = [
     pytest.param(_sqlite, id="embedded-sqlite"),
     pytest.param(_memory, id="embedded-memory"),
 ]
 ON_ENGINE = [pytest.param(_engine, id="engine", marks=pytest.mark.engine)]
 HOSTS = [*EMBEDDED, *ON_ENGINE]
+IN_TABLES = pytest.param(_engine_in_tables, id="engine-tables", marks=pytest.mark.engine)
+
+also_in_tables = pytest.mark.parametrize("host", [*HOSTS, IN_TABLES], indirect=True)
+"""For what actors store: on the engine it is in KV, or in tables where another runtime ran the actor."""
 
 
 def embedded_only(reason: str) -> pytest.MarkDecorator:

@@ -9,9 +9,13 @@ import pytest
 
 from tests.contract.actors import Probe
 from tests.contract.client import RawClient, by_id, by_key, error_of
+from tests.contract.hosts import also_in_tables
 from tests.contract.life_actors import bells
 from tests.contract.serving import Serving
 from tests.contract.test_queues import post
+
+pytestmark = also_in_tables
+
 
 KEEPER = by_key("keeper", "a")
 NOTHING: list[object] = [[], None, [], 0, [], 0]

@@ -15,8 +15,12 @@ from rivetkit_core.wire import cbor
 from rivetkit_core.wire.client_protocol import Codec
 from rivetkit_core.wire.messages import Encoding, QueueSendRequest
 from tests.contract.client import RawClient, Target, by_key, error_of
+from tests.contract.hosts import also_in_tables
 from tests.contract.queue_actors import Order, Worker
 from tests.contract.serving import Serving
+
+pytestmark = also_in_tables
+
 
 WORKER = by_key("worker", "a")
 

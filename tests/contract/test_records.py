@@ -15,6 +15,7 @@ from rivetkit_core.host.engine.kv import KvStorage
 from rivetkit_core.host.port import ActorStorage, prefix_end
 from rivetkit_core.testing import MemoryStorage, MemoryStore
 from tests.engine_records import EngineRecords
+from tests.engine_tables import EngineTables, setup
 
 KEYS = (b"a", b"a\x00", b"ab", b"a\xff", b"a\xff\xff", b"b", b"b\x00", b"c")
 Factory = Callable[[Path], AbstractAsyncContextManager[ActorStorage]]
@@ -53,12 +54,22 @@ async def on_the_engine(_path: Path) -> AsyncGenerator[ActorStorage]:
     yield KvStorage(EngineRecords())
 
 
+@asynccontextmanager
+async def in_tables(_path: Path) -> AsyncGenerator[ActorStorage]:
+    tables = EngineTables(setup())
+    try:
+        yield await tables.storage()
+    finally:
+        tables.sql.close()
+
+
 @pytest.fixture(
     params=[
         pytest.param(in_sqlite, id="sqlite"),
         pytest.param(in_memory, id="memory"),
         pytest.param(alone, id="alone"),
         pytest.param(on_the_engine, id="engine"),
+        pytest.param(in_tables, id="engine-tables"),
     ]
 )
 async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[ActorStorage]:

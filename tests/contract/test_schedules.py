@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from tests.contract.actors import Probe
 from tests.contract.client import RawClient, by_key, error_of
+from tests.contract.hosts import also_in_tables
 from tests.contract.serving import Serving
+
+pytestmark = also_in_tables
+
 
 TARGET = by_key("planner", "a")
 DAILY = ["daily", "0 9 * * *", "Europe/Berlin", None, ["daily"]]

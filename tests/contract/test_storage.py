@@ -9,6 +9,7 @@ import pytest
 
 from rivetkit import Context, RivetError
 from tests.contract.client import RawClient, Target, by_key, error_of
+from tests.contract.hosts import also_in_tables
 from tests.contract.programs import STORES, STRICT, inside
 from tests.contract.serving import Serving
 from tests.contract.storage_actors import given
@@ -18,6 +19,8 @@ from tests.contract.storage_actors import given
 def afresh() -> None:
     given.unreadable, given.readings, given.asleep = False, 0, asyncio.Event()
 
+
+pytestmark = also_in_tables
 
 both = pytest.mark.parametrize("target", [STORES, STRICT], ids=["throttled", "strict"])
 

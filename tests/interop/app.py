@@ -26,6 +26,7 @@ from rivetkit import (
     create_state,
 )
 from rivetkit_core.errors import error
+from tests.interop.nomad import Nomad
 from tests.interop.parlour import Parlour
 
 
@@ -320,4 +321,4 @@ class Web(Actor):
                     return
 
 
-ACTORS = (Echo, Counter, Room, Relay, Worker, Parlour, Web)
+ACTORS = (Echo, Counter, Room, Relay, Worker, Nomad, Parlour, Web)

@@ -5,6 +5,7 @@
 
 import { actor, event, setup, UserError } from "rivetkit";
 import { serve } from "../harness/channel.mjs";
+import { nomad } from "./nomad.mjs";
 import { pack } from "./values.mjs";
 
 const GIFTS = {
@@ -139,7 +140,7 @@ const tsWeb = actor({
   },
 });
 
-const registry = setup({ use: { tsEcho, tsCounter, tsRoom, tsRelay, tsWeb }, noWelcome: true });
+const registry = setup({ use: { tsEcho, tsCounter, tsRoom, tsRelay, tsWeb, nomad }, noWelcome: true });
 
 await serve(
   { ready: () => registry.startAndWait().then(() => true) },

@@ -37,10 +37,10 @@ class Neighbours:
 
 
 @contextlib.asynccontextmanager
-async def typescript_runtime(neighbours: Neighbours) -> AsyncGenerator[None]:
-    """The actors of ``runtime.mjs``, served for the duration of a block."""
+async def typescript_runtime(neighbours: Neighbours, pool: str = TYPESCRIPT_POOL) -> AsyncGenerator[None]:
+    """The actors of ``runtime.mjs``, served in a pool for the duration of a block."""
     quiet = {"RIVET_LOG_LEVEL": "silent", "RIVET_RUN_SERVICES": "0"}
-    environment = {**os.environ, **neighbours.place(TYPESCRIPT_POOL).environment, **quiet}
+    environment = {**os.environ, **neighbours.place(pool).environment, **quiet}
     async with NodeProcess(_SCRIPT, lambda _: None, environment=environment) as node:
         await node.request("ready", answer_timeout=_START_TIMEOUT)
         yield

@@ -19,7 +19,6 @@ from typing import Protocol
 from rivetkit_core._version import VERSION
 from rivetkit_core.actor.factory import ActorFactory
 from rivetkit_core.actor.inspector_token import InspectorOptions
-from rivetkit_core.actor.startup import START_KEYS
 from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
@@ -27,6 +26,7 @@ from rivetkit_core.errors import RivetError, error
 from rivetkit_core.host.engine.deletions import Deletions
 from rivetkit_core.host.engine.envoy import Envoy
 from rivetkit_core.host.engine.hosted import HostedActor, Outcome
+from rivetkit_core.host.engine.layout import PRELOADED_KEYS
 from rivetkit_core.host.engine.link import Dialer
 from rivetkit_core.host.engine.tunnel.tunnel import Tunnel
 from rivetkit_core.host.engine.watchdog import Watchdog
@@ -381,7 +381,7 @@ async def _quietly(task: asyncio.Task[Outcome]) -> None:
 def _describe(factory: ActorFactory) -> dict[str, object]:
     """What dashboards show of an actor name, and which records should come with its start commands."""
     config = factory.config
-    keys, prefixes = list[bytes](START_KEYS), [CONN_PREFIX]  # what every start reads
+    keys, prefixes = list[bytes](PRELOADED_KEYS), [CONN_PREFIX]  # what every start reads
     if factory.queues:
         keys.append(QUEUE_METADATA_KEY)
         prefixes.append(QUEUE_MESSAGE_PREFIX)

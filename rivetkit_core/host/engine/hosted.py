@@ -29,10 +29,10 @@ from rivetkit_core.actor.task import ActorTask
 from rivetkit_core.clock import Clock
 from rivetkit_core.entropy import Entropy
 from rivetkit_core.errors import ActorSpecifier, RivetError, error, masked
-from rivetkit_core.host.engine.kv import KvStorage
+from rivetkit_core.host.engine.layout import open_storage
 from rivetkit_core.host.engine.sql import RemoteDatabase
 from rivetkit_core.host.engine.storage_requests import RequestScope
-from rivetkit_core.host.port import ActorAccess
+from rivetkit_core.host.port import ActorAccess, ActorStorage
 from rivetkit_core.metrics.process import ProcessMetrics
 from rivetkit_core.wire import actor_key
 from rivetkit_core.wire.envoy.messages import (
@@ -141,7 +141,7 @@ class HostedActor:
         self._scope = scope
         self._platform = platform
         scope.on_fenced = self.lose
-        self._storage = KvStorage(scope, start.preloaded_kv)
+        self._storage: ActorStorage | None = None
         self._stop: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
         self._wanted = asyncio.Event()
         self._starting: asyncio.Task[ActorTask] | None = None
@@ -263,17 +263,19 @@ class HostedActor:
     async def _start(self) -> ActorTask:
         platform, command = self._platform, self._start_command
         key = actor_key.deserialize(command.key)
+        database = RemoteDatabase(self._scope, platform.clock)
+        storage = self._storage = await open_storage(self._scope, database, command.preloaded_kv)
         try:
             actor = ActorTask(
                 platform.factory(command.name),
                 ActorIdentity(self.actor_id, command.name, key, self.generation),
                 ActorPorts(
-                    storage=self._storage,
+                    storage=storage,
                     access=platform.access,
                     clock=platform.clock,
                     entropy=platform.entropy,
                     host=self,
-                    database=RemoteDatabase(self._scope),
+                    database=database,
                     expose_errors=platform.expose_errors,
                     metrics=platform.metrics,
                     inspector=platform.inspector,
@@ -333,10 +335,12 @@ class HostedActor:
         return Outcome(_stopped(failure))
 
     async def _is_stillborn(self) -> bool:
+        if self._storage is None:  # what cannot be read is not ours to destroy
+            return False
         try:
             stored = (await self._storage.load([ACTOR_KEY])).get(ACTOR_KEY)
             return stored is None or not decode_actor(stored).has_initialized
-        except RivetError:  # what cannot be read is not ours to destroy
+        except RivetError:
             return False
 
     def _intend(self, intent: SleepIntent | StopIntent) -> None:

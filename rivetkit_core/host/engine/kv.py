@@ -54,10 +54,22 @@ Pairs = list[tuple[bytes, bytes]]
 
 
 class KvStorage:
-    """The records of one generation. ``preloaded`` saves the first reads of what came with the start."""
+    """The records of one generation.
 
-    def __init__(self, scope: RequestScope, preloaded: PreloadedKv | None = None) -> None:
+    Args:
+        preloaded: What came with the start and need not be read.
+        beside: A record that goes with the first write that has room for it.
+    """
+
+    def __init__(
+        self,
+        scope: RequestScope,
+        preloaded: PreloadedKv | None = None,
+        *,
+        beside: tuple[bytes, bytes] | None = None,
+    ) -> None:
         self._scope = scope
+        self._beside = beside
         self._revisions: dict[bytes, int] = {}
         self._preloaded: dict[bytes, bytes | None] = {}
         self._listings: dict[bytes, Pairs] = {}
@@ -67,6 +79,15 @@ class KvStorage:
                 self._listings[prefix] = [pair for pair in pairs if pair[0].startswith(prefix)]
             self._preloaded = dict.fromkeys(preloaded.requested_get_keys)
             self._preloaded.update((entry.key, entry.value) for entry in preloaded.entries)
+
+    async def prefetch(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Read records that are going to be loaded; returns those that exist, as the engine has them."""
+        unknown = [key for key in keys if key not in self._preloaded]
+        if unknown:
+            found = await self._get(unknown)
+            self._preloaded.update((key, found.get(key)) for key in unknown)
+        stored = ((key, self._preloaded[key]) for key in keys)
+        return {key: value for key, value in stored if value is not None}
 
     async def load(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         self._scope.check()
@@ -215,7 +236,15 @@ class KvStorage:
         else:
             for batch in _batches(chunks):
                 await self._put_pairs(batch)
-        await self._put_pairs(final)
+        await self._put_last(final)
+
+    async def _put_last(self, pairs: Pairs) -> None:
+        beside = self._beside
+        if beside is None or not _fits([*pairs, beside]):
+            await self._put_pairs(pairs)
+        else:
+            await self._put_pairs([*pairs, beside])
+            self._beside = None
 
     async def _put_pairs(self, pairs: Pairs) -> None:
         await self._scope.kv(KvPut(tuple(key for key, _ in pairs), tuple(value for _, value in pairs)))

@@ -21,6 +21,7 @@ from rivetkit_core.host.engine.kv import KvStorage
 from rivetkit_core.host.engine.settings import EngineSettings
 from rivetkit_core.host.engine.sql import RemoteDatabase
 from rivetkit_core.host.engine.storage_requests import RequestScope
+from rivetkit_core.host.port import ActorStorage
 from rivetkit_core.wire.envoy.messages import (
     CommandEntry,
     EnvoyInit,
@@ -29,6 +30,7 @@ from rivetkit_core.wire.envoy.messages import (
     Metadata,
     Running,
     SqlExecute,
+    SqlExecuteBatch,
     StartActor,
     StopActor,
     StopCode,
@@ -36,8 +38,10 @@ from rivetkit_core.wire.envoy.messages import (
     ToEnvoyTunnel,
     ToRivet,
 )
+from rivetkit_core.wire.persisted import ACTOR_KEY, ActorRecord, ScheduleEvent, encode_actor
 from tests.engine.faults.load import until
 from tests.engine.faults.wiretap import Cut, Wiretap, wiretap
+from tests.engine_tables import open_in_tables
 from tests.engines import RunningEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
@@ -101,7 +105,7 @@ class Bench:
         return self.owner.scopes[actor_id][-1]
 
     def database(self, scope: RequestScope) -> Database:
-        return Database(RemoteDatabase(scope), clock=SystemClock(), log=NO_ACTOR)
+        return Database(RemoteDatabase(scope, SystemClock()), clock=SystemClock(), log=NO_ACTOR)
 
     def cut_at(self, kind: type[object], nth: int, where: Cut) -> None:
         """Cut the connection once, at the nth message of a kind from now on."""
@@ -200,6 +204,76 @@ async def test_records_that_a_crash_left_are_all_old_or_all_new(
         scope.close()
         await asyncio.gather(writing, return_exceptions=True)
         found = await KvStorage(await bench.next_generation(actor_id)).load([b"a", b"b", b"c"])
+        assert found in (old, new)
+        outcomes["new" if found == new else "old"] += 1
+    report(where=where, **outcomes, mixed=0)
+
+
+# --- records in tables ------------------------------------------------------------------------------
+
+
+async def in_tables(scope: RequestScope) -> ActorStorage:
+    return await open_in_tables(scope, RemoteDatabase(scope, SystemClock()), None)
+
+
+async def test_what_was_applied_to_tables_is_what_the_next_generation_loads(
+    bench: Bench, report: Callable[..., None]
+) -> None:
+    chance = random.Random(7)
+    actor_id, scope = await bench.actor()
+    expected: dict[bytes, bytes] = {}
+    storage = await in_tables(scope)
+    keys = [prefix + key for key in KEYS[:4] for prefix in (b"\x04", b"private")]
+    for step in range(40):
+        events = [ScheduleEvent(f"e{at}", at, "a", None) for at in sorted(chance.sample(range(9), 3))]
+        state = bytes([step]) * SIZES[step % len(SIZES)]
+        record = encode_actor(ActorRecord(None, True, state, tuple(events)))
+        puts = {key: bytes([step]) * chance.choice(SIZES[:4]) for key in chance.sample(keys, 3)}
+        deletes = [key for key in chance.sample(keys, 2) if key not in puts]
+        await storage.apply({ACTOR_KEY: record, **puts}, deletes)
+        expected.update({ACTOR_KEY: record, **puts})
+        for key in deletes:
+            expected.pop(key, None)
+        if step % 10 == 9:
+            storage = await in_tables(scope := await bench.next_generation(actor_id))
+            assert await storage.load([ACTOR_KEY, *keys]) == expected
+    report(records=len(expected), mismatches=0)
+
+
+@pytest.mark.parametrize("where", ["before", "inside", "after"])
+async def test_a_write_to_tables_is_made_once_although_its_answer_was_lost(bench: Bench, where: Cut) -> None:
+    actor_id, scope = await bench.actor()
+    storage = await in_tables(scope)
+    await storage.apply({b"\x04a": b"old", b"\x04b": b"old"})
+    bench.cut_at(SqlExecuteBatch, 1, where)
+    await storage.apply(
+        {b"\x04a": b"new" * 10_000, ACTOR_KEY: encode_actor(ActorRecord(None, True))}, [b"\x04b"]
+    )
+    storage = await in_tables(await bench.next_generation(actor_id))
+    assert await storage.load([b"\x04a", b"\x04b"]) == {b"\x04a": b"new" * 10_000}
+
+
+@pytest.mark.parametrize("where", ["before", "inside", "after"])
+async def test_tables_that_a_crash_left_are_all_old_or_all_new(
+    bench: Bench, where: Cut, report: Callable[..., None]
+) -> None:
+    outcomes = {"old": 0, "new": 0}
+    for _ in range(3):
+        actor_id, scope = await bench.actor()
+        old = {ACTOR_KEY: encode_actor(ActorRecord(None, True, b"o" * 200_000)), b"\x04b": b"o", b"c": b"o"}
+        new = {ACTOR_KEY: encode_actor(ActorRecord(None, True, b"n" * 900_000)), b"\x04b": b"n"}
+        storage = await in_tables(scope)
+        await storage.apply(old)
+        bench.cut_at(SqlExecuteBatch, 1, where)
+        session = bench.envoy.requests.session
+        writing = asyncio.create_task(storage.apply(new, [b"c"]))
+        await until(
+            lambda session=session, writing=writing: writing.done() or bench.envoy.requests.session > session
+        )
+        scope.close()
+        await asyncio.gather(writing, return_exceptions=True)
+        storage = await in_tables(await bench.next_generation(actor_id))
+        found = await storage.load([*old])
         assert found in (old, new)
         outcomes["new" if found == new else "old"] += 1
     report(where=where, **outcomes, mixed=0)
