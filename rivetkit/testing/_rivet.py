@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from rivetkit._actor import Actor
 from rivetkit._registry import Registry
@@ -135,6 +135,8 @@ class RivetTest:
             self._access.release()
 
     async def _find(self, handle: ActorHandle[Any]) -> str:
+        if not isinstance(cast("object", handle), ActorHandle):
+            raise TypeError(f"say which actor by its handle, rivet.client.get(Room, ...), not by {handle!r}")
         target = handle.target
         if isinstance(target, ByKey):
             target = replace(target, create=False)

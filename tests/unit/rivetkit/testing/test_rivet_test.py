@@ -256,6 +256,8 @@ async def test_time_goes_forward_only() -> None:
             await rivet.clock.advance(timedelta(seconds=-1))
         with pytest.raises(ValueError, match="time zone"):
             await rivet.clock.advance_to(datetime(2040, 1, 1))
+        with pytest.raises(ValueError, match=r"2000-01-01 .* has passed, it is 20"):
+            await rivet.clock.advance_to(datetime(2000, 1, 1, tzinfo=UTC))
 
 
 def test_mistakes_in_making_one_are_explained() -> None:
