@@ -54,6 +54,7 @@ class ActorOptions(TypedDict, total=False):
     sleep_timeout: float
     no_sleep: bool
     can_hibernate_websocket: bool | Callable[[HTTPConnection], bool]
+    hibernatable_conns_block_sleep: bool
     sleep_grace_period: float
     shutdown_grace_period: float
     on_sleep_timeout: float

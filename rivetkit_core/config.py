@@ -41,7 +41,8 @@ class ActorConfig:
     None.
 
     ``can_hibernate_websocket`` says whether raw websockets stay open while the actor sleeps: all of them, or
-    those of whose request it is true.
+    those of whose request it is true. With ``hibernatable_conns_block_sleep``, an actor is not idle while one
+    of them, or a live connection, is open; asking for sleep puts it to sleep all the same.
 
     Options that only older SDKs know: ``shutdown_grace_period`` is another name of ``sleep_grace_period``;
     ``on_sleep_timeout`` and ``wait_until_timeout`` make up the grace period where none is given;
@@ -66,6 +67,7 @@ class ActorConfig:
     sleep_timeout: float = 30.0
     no_sleep: bool = False
     can_hibernate_websocket: bool | Callable[..., bool] = False
+    hibernatable_conns_block_sleep: bool = False
     sleep_grace_period: float | None = None
     shutdown_grace_period: float | None = None
     on_sleep_timeout: float | None = None

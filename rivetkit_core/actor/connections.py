@@ -185,6 +185,8 @@ class Connections(Mapping[str, Connection]):
     @property
     def keeping_awake(self) -> int:
         """How many connections could not outlive this generation, or have not come back from the last one."""
+        if self._config.hibernatable_conns_block_sleep:
+            return len(self._open)
         return len(self._open) - self._hibernating + self.absent
 
     @property

@@ -156,6 +156,18 @@ async def test_a_kept_connection_is_no_reason_to_stay_awake() -> None:
     assert world.host.sleep_requests == 1
 
 
+async def test_an_option_lets_kept_connections_hold_their_actor_awake() -> None:
+    world = world_of(config=ActorConfig(sleep_timeout=10.0, hibernatable_conns_block_sleep=True))
+    task = await world.started()
+    guest = Guest(world)
+    await guest.visit(task)
+    await world.clock.advance(11)
+    assert world.host.sleep_requests == 0
+    await guest.leave()
+    await world.clock.advance(11)
+    assert world.host.sleep_requests == 1
+
+
 async def test_others_are_parted_with_when_the_actor_sleeps() -> None:
     world = world_of()
     task = await world.started()
