@@ -308,6 +308,11 @@ def _check_dead_letter(cls: type[Actor], queue: Queue[Any, Any]) -> None:
         raise InvalidActor(
             f"The dead letters of {where} need a queue of their own: declare it on {cls.__name__}"
         )
+    if dead.codec.message_type != queue.codec.message_type:
+        raise InvalidActor(
+            f"The messages of {where} would not fit into {cls.__name__}.{dead.name}, its dead letters: declare "
+            f"both with the same type"
+        )
     if sum(dead is other.dead_letter for other in declared) > 1:
         raise InvalidActor(f"{where} shares its dead letters with another queue: redrive could not part them")
 

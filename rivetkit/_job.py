@@ -67,7 +67,15 @@ class QueueRef(Ref[A_contra], Source["Job[B, R]"], Generic[A_contra, B, R]):
 
     def key_of(self, body: B) -> str | None:
         """The deduplication key of a message; None where messages have none."""
-        return None if self._key is None else self._key(body)
+        if self._key is None:
+            return None
+        key = cast("object", self._key(body))
+        if not isinstance(key, str):
+            raise TypeError(
+                f"the key of a message in queue `{self.name}` is text, and {type(key).__name__} is none: "
+                f"make it so in Deduplicate(by=...)"
+            )
+        return key
 
     def encode_body(self, body: B) -> bytes:
         """A message as CBOR.

@@ -42,6 +42,7 @@ class ShopContract(Contract):
 
 class Shop(Actor, ShopContract):
     notes = Queue[str]()
+    numbered = Queue[int](deduplicate=Deduplicate(by=cast("Any", abs)))
     kept = Queue[str](completable=True, name="keptNotes")
     dead = Queue[Order]()
     safe = Queue[Order](
@@ -294,6 +295,11 @@ class Shared(Actor):
     two = Queue[int](retries=Retry(), dead_letter=dead)
 
 
+class Misfit(Actor):
+    dead = Queue[str]()
+    jobs = Queue[int](retries=Retry(), dead_letter=cast("Any", dead))
+
+
 class Reserved(Actor):
     can_publish: Any = Queue[int]()
 
@@ -326,6 +332,7 @@ class Switched(Actor):
         (Annotated, "annotated but never made"),
         (Unretried, "dead letters but no retries"),
         (Foreign, "declare it on Foreign"),
+        (Misfit, "declare both with the same type"),
         (Shared, "shares its dead letters"),
         (Reserved, "a name the runtime uses"),
         (Backwards, "at least 0"),
@@ -353,6 +360,10 @@ def test_a_window_that_makes_no_sense_is_refused() -> None:
 def test_a_key_is_made_by_a_function() -> None:
     with pytest.raises(ValueError, match="and is no str"):
         Deduplicate(by=cast("Any", "id"))
+
+
+async def test_a_key_that_is_no_text_is_refused(shop: ActorHandle[Shop]) -> None:
+    assert "is text, and int is none" in await misused(shop, lambda actor: actor.numbered.send(7))
 
 
 Misuse = Callable[[Shop], Awaitable[object]]
