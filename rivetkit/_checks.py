@@ -310,8 +310,8 @@ def _check_dead_letter(cls: type[Actor], queue: Queue[Any, Any]) -> None:
         )
     if dead.codec.message_type != queue.codec.message_type:
         raise InvalidActor(
-            f"The messages of {where} would not fit into {cls.__name__}.{dead.name}, its dead letters: declare "
-            f"both with the same type"
+            f"The messages of {where} would not fit into {cls.__name__}.{dead.name}, its dead letters: "
+            f"declare both with the same type"
         )
     if sum(dead is other.dead_letter for other in declared) > 1:
         raise InvalidActor(f"{where} shares its dead letters with another queue: redrive could not part them")
