@@ -174,9 +174,11 @@ def _marked(request: pytest.FixtureRequest) -> dict[str, Any]:
     marker = request.node.get_closest_marker("rivet")
     if marker is None:
         return {}
-    if marker.args or not set(marker.kwargs) <= {"actors", "start"}:
+    listed = isinstance(marker.kwargs.get("actors", []), list | tuple)
+    if marker.args or not listed or not set(marker.kwargs) <= {"actors", "start"}:
         pytest.fail(
-            "the marker rivet takes actors= and start=: @pytest.mark.rivet(actors=[MyActor])", pytrace=False
+            "the marker rivet takes a list actors= and start=: @pytest.mark.rivet(actors=[MyActor])",
+            pytrace=False,
         )
     return marker.kwargs
 

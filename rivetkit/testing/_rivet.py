@@ -54,6 +54,8 @@ class RivetTest:
         max_wait: float = 10.0,
     ) -> None:
         self._registry = _registry_of(actors)
+        if start is not None and not isinstance(cast("object", start), datetime):
+            raise TypeError(f"start is a datetime(..., tzinfo=UTC), not {start!r}")
         if start is not None and start.tzinfo is None:
             raise ValueError("start needs a time zone: datetime(..., tzinfo=UTC)")
         self.seed = seed

@@ -131,12 +131,12 @@ def test_a_marker_goes_before_the_fixture_of_the_project(project: pytest.Pyteste
     run(project).assert_outcomes(passed=1)
 
 
-@pytest.mark.parametrize("given", ["[Counter]", "actor=[Counter]"])
+@pytest.mark.parametrize("given", ["[Counter]", "actor=[Counter]", "actors=Counter"])
 def test_a_marker_that_names_actors_in_another_way_is_refused(project: pytest.Pytester, given: str) -> None:
     project.makepyfile(TEST.replace("actors=[Counter]", given))
     result = run(project)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*the marker rivet takes actors= and start=*"])
+    result.stdout.fnmatch_lines(["*the marker rivet takes a list actors= and start=*"])
 
 
 def test_a_test_may_begin_at_a_moment_of_its_choice(project: pytest.Pytester) -> None:

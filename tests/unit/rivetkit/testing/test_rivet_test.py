@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any, cast
 
 import pytest
 
@@ -265,6 +266,8 @@ def test_mistakes_in_making_one_are_explained() -> None:
         RivetTest()
     with pytest.raises(ValueError, match="time zone"):
         RivetTest(Diary, start=datetime(2026, 1, 1))
+    with pytest.raises(TypeError, match="start is a datetime"):
+        RivetTest(Diary, start=cast("Any", "2026-01-01"))
     with pytest.raises(ValueError, match='"memory", "engine"'):
         RivetTest(Diary, host="moon")
     with pytest.raises(NotOnThisHost, match="time is real"):
