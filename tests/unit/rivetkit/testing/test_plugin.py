@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*asyncio_default_fixture_loop_scope")
 
+ROOT = Path(__file__).parents[4]
 PROGRAM = """
 from rivetkit import Actor, action
 
@@ -57,7 +60,9 @@ def test_a_test_of_anyio_runs_once_and_on_asyncio(project: pytest.Pytester, mark
     run(project).assert_outcomes(passed=1)
 
 
-def test_a_project_may_have_its_own_backend_fixture(project: pytest.Pytester) -> None:
+def test_a_project_may_have_its_own_backend_fixture(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project.makeconftest(
         """
         import pytest
@@ -70,7 +75,9 @@ def test_a_project_may_have_its_own_backend_fixture(project: pytest.Pytester) ->
     project.makepyfile(
         TEST + "    assert asyncio.get_running_loop().get_debug()\n", test_other="def test_other(): pass"
     )
-    run(project).assert_outcomes(passed=2)
+    # Inside this process anyio would go on with the loop of a fixture that outlives its test.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(project.path)]))
+    project.runpytest_subprocess("-p", "rivetkit_pytest").assert_outcomes(passed=2)
 
 
 def test_the_registry_is_a_fixture_of_the_project(project: pytest.Pytester) -> None:
