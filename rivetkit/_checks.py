@@ -14,6 +14,7 @@ from typing import Any, cast
 from rivetkit._action import Action
 from rivetkit._action_group import ActionGroup
 from rivetkit._actor import Actor
+from rivetkit._amounts import is_seconds
 from rivetkit._authoring import InvalidActor
 from rivetkit._connection import Conn
 from rivetkit._contract import Contract
@@ -32,6 +33,7 @@ from rivetkit._members import (
     raw_annotation,
 )
 from rivetkit._queue import Queue
+from rivetkit._queue_options import Deduplicate, Retry
 from rivetkit._resource import Resource
 from rivetkit._signature import hints_of, nested_types, signature_of
 from rivetkit._state import Initial, StateSlot
@@ -145,6 +147,8 @@ def _check_hook(cls: type[Actor], member: Member) -> None:
     if name not in HOOK_ARGUMENTS:
         _check_near_miss(cls, name)
         return
+    if inspect.isasyncgenfunction(member.value):
+        raise InvalidActor(f"{cls.__name__}.{name} is a hook, and hooks do not yield: take the `yield` out")
     if not inspect.iscoroutinefunction(member.value):
         raise InvalidActor(f"{cls.__name__}.{name} is a hook, and hooks are async: write `async def {name}`")
     count = HOOK_ARGUMENTS[name]
@@ -152,9 +156,10 @@ def _check_hook(cls: type[Actor], member: Member) -> None:
         inspect.signature(member.value).bind(*[None] * (count + 1))
     except TypeError:
         noun = "argument" if count == 1 else "arguments"
+        written = str(inspect.signature(getattr(Actor, name))).replace("'", "").replace(", /", "")
         raise InvalidActor(
             f"{cls.__name__}.{name} has to accept {count} {noun} after self: write "
-            f"`async def {name}{inspect.signature(getattr(Actor, name))}`"
+            f"`async def {name}{written}`"
         ) from None
 
 
@@ -268,16 +273,31 @@ def _check_queues(cls: type[Actor]) -> None:
                 f"with `Queue[...](name=...)`"
             )
         seen.add(queue.name)
+        _check_queue_options(cls, queue)
         _check_dead_letter(cls, queue)
         _ = queue.codec.body
         if queue.codec.has_reply:
             _ = queue.codec.reply
 
 
+def _check_queue_options(cls: type[Actor], queue: Queue[Any, Any]) -> None:
+    where = f"{cls.__name__}.{queue.name}"
+    delay, retries, deduplicate = (
+        cast("object", given) for given in (queue.delay, queue.retries, queue.deduplicate)
+    )
+    if delay is not None and not is_seconds(delay):
+        raise InvalidActor(f"{where} has delay={delay!r}; it is a number of seconds, at least 0")
+    if retries is not None and not isinstance(retries, Retry):
+        raise InvalidActor(f"{where} has retries={retries!r}; write `retries=Retry(attempts=3)`")
+    if deduplicate is not None and not isinstance(deduplicate, Deduplicate):
+        raise InvalidActor(
+            f"{where} has deduplicate={deduplicate!r}; write `deduplicate=Deduplicate(by=...)`, with what "
+            f"makes the key of a message"
+        )
+
+
 def _check_dead_letter(cls: type[Actor], queue: Queue[Any, Any]) -> None:
     where = f"{cls.__name__}.{queue.name}"
-    if queue.delay is not None and queue.delay < 0:
-        raise InvalidActor(f"{where} has delay={queue.delay!r}; it is a number of seconds, at least 0")
     dead = queue.dead_letter
     if dead is None:
         return
@@ -287,6 +307,11 @@ def _check_dead_letter(cls: type[Actor], queue: Queue[Any, Any]) -> None:
     if not any(dead is other for other in declared) or dead is queue:
         raise InvalidActor(
             f"The dead letters of {where} need a queue of their own: declare it on {cls.__name__}"
+        )
+    if dead.codec.message_type != queue.codec.message_type:
+        raise InvalidActor(
+            f"The messages of {where} would not fit into {cls.__name__}.{dead.name}, its dead letters: "
+            f"declare both with the same type"
         )
     if sum(dead is other.dead_letter for other in declared) > 1:
         raise InvalidActor(f"{where} shares its dead letters with another queue: redrive could not part them")

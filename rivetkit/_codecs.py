@@ -232,6 +232,14 @@ class QueueCodec:
         self._reply_target = f"queue `{name}` completion response"
 
     @property
+    def message_type(self) -> object:
+        """The type of its messages, as far as it can be resolved."""
+        try:
+            return resolve(self._body, self._owner.__module__, nested_types(self._owner))
+        except NameError:
+            return self._body
+
+    @property
     def has_reply(self) -> bool:
         return self._reply is not None
 

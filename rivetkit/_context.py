@@ -6,6 +6,7 @@ import it.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine
@@ -163,6 +164,8 @@ class Context:
 
         What it raises is logged. Cancelled at the end of the grace period.
         """
+        if not inspect.isawaitable(work):
+            raise TypeError(f"wait_until takes what can be awaited, not {work!r}: call it, as in work()")
         self.__rivet_core__.wait_until(work)
 
     @property

@@ -6,6 +6,7 @@ Statements are text, or expressions of SQLAlchemy. Turns, transactions and error
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar, overload
@@ -111,6 +112,7 @@ class Database(Statements):
 
     async def execute_batch(self, statements: Sequence[Statement | tuple[str, SqlParams]]) -> list[Result]:
         """Run statements in one transaction and one round trip: all of them, or none and an error."""
+        _require_list("execute_batch", statements)
         batch = [each if isinstance(each, tuple) else rendered(each, ()) for each in statements]
         return [Result(result) for result in await self._core.execute_batch(batch)]
 
@@ -141,11 +143,19 @@ class Database(Statements):
         Raises:
             RivetError: ``sqlite.migration_missing``: the database has seen more steps than there are.
         """
+        _require_list("migrate", steps)
         return await migrations.migrate(self._core, [partial(_step, step) for step in steps])
 
 
 async def _step(step: Migration, core: CoreTransaction) -> None:
     if isinstance(step, str):
         await core.script(step)
-    else:
-        await step(Transaction(core))
+        return
+    if not callable(step) or not inspect.isawaitable(running := step(Transaction(core))):
+        raise TypeError(f"a migration is a script or an `async def` that takes the transaction, not {step!r}")
+    await running
+
+
+def _require_list(method: str, given: object) -> None:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise TypeError(f"{method} takes a list, not {type(given).__name__}")

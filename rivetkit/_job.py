@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
 from typing_extensions import TypeIs, TypeVar
 
+from rivetkit._amounts import require_seconds
 from rivetkit._codecs import QueueCodec
 from rivetkit._references import Ref
 from rivetkit._validation import UNSET
+from rivetkit_core.errors import ValidationError
 
 if TYPE_CHECKING:
     from rivetkit._contract import Contract
@@ -65,7 +67,15 @@ class QueueRef(Ref[A_contra], Source["Job[B, R]"], Generic[A_contra, B, R]):
 
     def key_of(self, body: B) -> str | None:
         """The deduplication key of a message; None where messages have none."""
-        return None if self._key is None else self._key(body)
+        if self._key is None:
+            return None
+        key = cast("object", self._key(body))
+        if not isinstance(key, str):
+            raise TypeError(
+                f"the key of a message in queue `{self.name}` is text, and {type(key).__name__} is none: "
+                f"make it so in Deduplicate(by=...)"
+            )
+        return key
 
     def encode_body(self, body: B) -> bytes:
         """A message as CBOR.
@@ -168,12 +178,13 @@ class Job(Generic[B, R]):
 
         Raises:
             ValidationError: The reply does not fit its declared type; the message is still stored.
+            TypeError: There is no reply, and the queue declares one.
             RivetError: ``queue.already_completed``, or ``queue.complete_not_configured`` for a message that
                 was received without ``completable``.
             StorageError: The message is still stored; complete it again.
         """
-        given = None if reply is UNSET else cast("R", reply)
-        await self.__rivet_core__.complete(self._ref.encode_reply(given))
+        encoded = self._no_reply() if reply is UNSET else self._ref.encode_reply(cast("R", reply))
+        await self.__rivet_core__.complete(encoded)
 
     @property
     def must_be_completed(self) -> bool:
@@ -192,7 +203,16 @@ class Job(Generic[B, R]):
         Raises:
             RivetError: ``queue.retries_not_configured``, or ``queue.already_completed``.
         """
+        require_seconds("delay", delay)
         await self.__rivet_core__.retry(delay)
+
+    def _no_reply(self) -> bytes | None:
+        try:
+            return self._ref.encode_reply(None)
+        except ValidationError as misfit:
+            raise TypeError(
+                f"queue `{self._ref.name}` has a reply: write `await job.complete(reply)`"
+            ) from misfit
 
     async def __aenter__(self) -> Self:
         return self
@@ -208,7 +228,7 @@ class Job(Generic[B, R]):
         if core.completed or not core.completable:
             return False
         if raised is None:
-            await core.complete(self._ref.encode_reply(None))
+            await core.complete(self._no_reply())
             return False
         if not core.leased:
             return False

@@ -49,8 +49,9 @@ class Kv:
     async def get(self, key: KvKey, *, type: _Json) -> Any: ...
     async def get(self, key: KvKey, *, type: ValueType = "text") -> object:
         """The value of a key; None if there is none."""
+        read = _reader(type)
         [value] = await self._core.get([_key(key)])
-        return None if value is None else _reader(type)(key, value)
+        return None if value is None else read(key, value)
 
     @overload
     async def get_batch(self, keys: Sequence[KvKey], *, type: _Text = "text") -> list[str | None]: ...
@@ -61,7 +62,7 @@ class Kv:
     async def get_batch(self, keys: Sequence[KvKey], *, type: ValueType = "text") -> Any:
         """The values of keys, in their order; None for those that are not there."""
         read = _reader(type)
-        found = await self._core.get([_key(key) for key in keys])
+        found = await self._core.get(_keys(keys))
         return [None if value is None else read(key, value) for key, value in zip(keys, found, strict=True)]
 
     async def put(self, key: KvKey, value: object) -> None:
@@ -74,6 +75,8 @@ class Kv:
 
     async def put_batch(self, entries: Mapping[str, object] | Mapping[bytes, object]) -> None:
         """Write all entries or none, each as ``put`` does."""
+        if not isinstance(cast("object", entries), Mapping):
+            raise TypeError(f"put_batch takes a mapping of keys to values, not {type(entries).__name__}")
         await self._core.put({_key(key): _written(key, value) for key, value in entries.items()})
 
     async def delete(self, key: KvKey) -> None:
@@ -82,7 +85,7 @@ class Kv:
 
     async def delete_batch(self, keys: Sequence[KvKey]) -> None:
         """Delete all keys or none."""
-        await self._core.delete([_key(key) for key in keys])
+        await self._core.delete(_keys(keys))
 
     async def delete_range(self, start: KvKey, end: KvKey | None = None) -> None:
         """Delete the keys from ``start`` up to, not including, ``end``; None: to the last one."""
@@ -254,9 +257,17 @@ def _listed(
     return [(_key_text(key) if key_type == "text" else key, read(key, value)) for key, value in found]
 
 
-def _key(key: KvKey) -> bytes:
+def _keys(keys: Sequence[KvKey]) -> Sequence[bytes]:
+    if isinstance(keys, str | bytes):
+        raise error("kv.invalid_key", reason="several keys are a list, and this is one")
+    return [_key(key) for key in keys]
+
+
+def _key(key: object) -> bytes:
     if isinstance(key, bytes):
         return key
+    if not isinstance(key, str):
+        raise error("kv.invalid_key", reason=f"a key is text or bytes, not {type(key).__name__}")
     try:
         return key.encode()
     except UnicodeEncodeError:
@@ -289,7 +300,10 @@ def _json(key: KvKey, value: object) -> bytes:
 
 
 def _reader(type: ValueType) -> Callable[[KvKey, bytes], object]:
-    return {"text": _read_text, "bytes": _read_bytes, "json": _read_json}[type]
+    readers = {"text": _read_text, "bytes": _read_bytes, "json": _read_json}
+    if type not in readers:
+        raise ValueError(f"type is 'text', 'bytes' or 'json', not {type!r}")
+    return readers[type]
 
 
 def _read_text(key: KvKey, value: bytes) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 
 from typing_extensions import TypeVar
 
+from rivetkit._amounts import require_seconds
 from rivetkit._job import Job, QueueRef, Sent, Source
 from rivetkit_core.errors import RivetError, error
 
@@ -64,6 +65,7 @@ class LocalQueue(Generic[B, R]):
             ValidationError: It does not fit the declared type.
             RivetError: ``queue.full``, ``queue.message_too_large`` or ``queue.delay_not_configured``.
         """
+        require_seconds("delay", delay)
         encoded = self._ref.encode_body(body)
         if self._actor.__rivet_context__ is None:
             return Sent(0, body, datetime.fromtimestamp(0, UTC))
@@ -83,6 +85,7 @@ class LocalQueue(Generic[B, R]):
             RivetError: As ``send``; ``queue.no_reply``; ``queue.timed_out``, and the message
                 stays in the queue.
         """
+        require_seconds("timeout", timeout)
         encoded = self._ref.encode_body(body)
         key = self._ref.key_of(body)
         reply = await self._core.enqueue_and_wait(self._ref.name, encoded, key=key, timeout=timeout)
@@ -111,6 +114,7 @@ class LocalQueue(Generic[B, R]):
         self, count: int, *, timeout: float | None = None, completable: bool | None = None
     ) -> list[Job[B, R]]:
         """Up to ``count`` messages as soon as there is one; empty when none came in time. See ``next``."""
+        _require_counts(count, timeout)
         self._pending.check()
         keep = self._ref.completable if completable is None else completable
         found = await self._core.next_batch([self._ref.name], count, timeout=timeout, completable=keep)
@@ -185,6 +189,7 @@ class ContextQueue:
         completable: bool | None = None,
     ) -> list[J]:
         """Up to ``count`` messages of these queues, as soon as there is one; empty when none came in time."""
+        _require_counts(count, timeout)
         self._pending.check()
         names = self._names(queues)
         keep = self._kept(queues) if completable is None else completable
@@ -223,6 +228,7 @@ class ContextQueue:
         Raises:
             RivetError: ``queue.timed_out``, or ``actor.aborted`` when the actor stops.
         """
+        require_seconds("timeout", timeout)
         await self._core.wait_for_names_available(self._names(queues), timeout=timeout)
 
     def stream(self, *queues: Source[J], completable: bool | None = None) -> AsyncIterator[J]:
@@ -249,10 +255,19 @@ class ContextQueue:
     def _names(self, queues: tuple[Source[object], ...]) -> list[str]:
         if not queues:
             raise TypeError("say which queues: self.ctx.queue.next(Room.jobs)")
+        for source in queues:
+            if not isinstance(source, QueueRef):
+                raise TypeError(f"a queue is named by its class, as in Room.jobs, not by {source!r}")
         return [source.name for source in queues]
 
     def _kept(self, queues: tuple[Source[object], ...]) -> set[str]:
         return {source.name for source in queues if source.completable}
+
+
+def _require_counts(count: object, timeout: object) -> None:
+    if not isinstance(count, int):
+        raise TypeError(f"count is a whole number, not {count!r}")
+    require_seconds("timeout", timeout)
 
 
 async def until_stopped(receive: Callable[[], Awaitable[T | None]]) -> AsyncIterator[T]:

@@ -11,16 +11,17 @@ from rivetkit._validation import decode, encode
 from rivetkit_core.errors import error
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC).timestamp()
 
 
 def milliseconds(duration: float | timedelta) -> int:
     """A duration in whole milliseconds.
 
     Raises:
-        RivetError: ``schedule.invalid_time`` for what is not finite.
+        RivetError: ``schedule.invalid_time`` for what is no finite number.
     """
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
-    if not math.isfinite(seconds):
+    if not isinstance(cast("object", seconds), int | float) or not math.isfinite(seconds):
         raise error("schedule.invalid_time", reason=f"{duration!r} is no number of seconds")
     return round(seconds * 1000)
 
@@ -32,13 +33,23 @@ def timestamp(when: datetime | float) -> int:
         RivetError: ``schedule.invalid_time``.
     """
     if not isinstance(when, datetime):
-        return milliseconds(when)
+        return _since_epoch(when)
     if when.utcoffset() is None:
         raise error(
             "schedule.invalid_time",
             reason=f"{when!r} has no time zone, so it could be any of several moments",
         )
     return (when - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _since_epoch(seconds: object) -> int:
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds):
+        reason = f"{seconds!r} is neither an aware datetime nor a number of seconds since 1970"
+    elif seconds > _LATEST:
+        reason = f"{seconds!r} is after the year 9999: it counts seconds since 1970, not milliseconds"
+    else:
+        return round(seconds * 1000)
+    raise error("schedule.invalid_time", reason=reason)
 
 
 def instant(milliseconds: int) -> datetime:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic
+from typing import Generic, cast
 
 from typing_extensions import TypeVar
+
+from rivetkit._amounts import is_seconds
 
 B = TypeVar("B")
 
@@ -26,7 +28,9 @@ class Retry:
     max_delay: float = 300.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.delay < 0 or self.max_delay < self.delay:
+        whole = isinstance(cast("object", self.attempts), int) and self.attempts >= 1
+        timed = is_seconds(self.delay) and is_seconds(self.max_delay)
+        if not whole or not timed or self.max_delay < self.delay:
             raise ValueError(f"{self}: attempts is at least 1, delay at least 0, max_delay at least delay")
 
 
@@ -43,5 +47,10 @@ class Deduplicate(Generic[B]):
     window: float = 3600.0
 
     def __post_init__(self) -> None:
-        if self.window <= 0:
-            raise ValueError(f"the window of a deduplication is above 0 seconds, not {self.window}")
+        if not callable(self.by):
+            raise ValueError(
+                f"by makes the key of a message, as in Deduplicate(by=lambda order: order.id), and is no "
+                f"{type(self.by).__name__}"
+            )
+        if not is_seconds(self.window) or not self.window:
+            raise ValueError(f"the window of a deduplication is above 0 seconds, not {self.window!r}")

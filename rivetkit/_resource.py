@@ -84,4 +84,11 @@ def resource(function: Callable[[Any], AsyncIterator[T]], /) -> Resource[T]:
             f"{name} is not an async generator: write `async def {name}(self) -> AsyncGenerator[...]` "
             f"with one `yield` of the resource"
         )
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        raise InvalidActor(
+            f"{function.__name__} takes more than self, and nobody would give it: write "
+            f"`async def {function.__name__}(self)`, and read what it needs from self"
+        ) from None
     return Resource(function)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, cast
 
+from rivetkit._amounts import is_seconds
 from rivetkit._cron import Cron
 from rivetkit._planning import decoded_args, instant, milliseconds, plain_args, require_action, timestamp
 from rivetkit._references import ActionRef
@@ -68,6 +69,12 @@ class Retries:
     delay: float = 1.0
     max_delay: float = 300.0
 
+    def __post_init__(self) -> None:
+        whole = isinstance(cast("object", self.times), int) and self.times >= 0
+        timed = is_seconds(self.delay) and is_seconds(self.max_delay)
+        if not whole or not timed or self.max_delay < self.delay:
+            raise ValueError(f"{self}: times is at least 0, delay at least 0, max_delay at least delay")
+
 
 class Schedule:
     """Runs actions of this actor later, whether or not it sleeps then. What returned is stored.
@@ -93,7 +100,10 @@ class Schedule:
                 time, or as ``Retries`` says. The action then runs at least once, perhaps more often, so it
                 has to be safe to repeat; ``ctx.scheduled_fire.attempt`` counts. Given up, it is logged.
         """
-        return Schedule(self._core, Retries(retries) if isinstance(retries, int) else retries)
+        given = Retries(retries) if isinstance(retries, int) else retries
+        if not isinstance(cast("object", given), Retries | None):
+            raise TypeError(f"retries is a number or Retries(times=3), not {given!r}")
+        return Schedule(self._core, given)
 
     async def after(
         self, delay: float | timedelta, ref: ActionRef[Any, P, Any], /, *args: P.args, **kwargs: P.kwargs

@@ -11,6 +11,7 @@ engine and in copies of the data too; the record around them stays what every ru
 
 from __future__ import annotations
 
+import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -124,8 +125,25 @@ def _steps(cls: type[object]) -> dict[int, Callable[[object], object]]:
             continue
         if number in found:
             raise InvalidActor(f"{cls.__name__} has two steps from version {number}: keep one")
-        found[number] = cast("staticmethod[[object], object]", attribute).__func__
+        step = cast("staticmethod[[object], object]", attribute).__func__
+        if number < 1 or not _takes_the_state(step):
+            raise InvalidActor(
+                f"{cls.__name__} has a step from version {number} that cannot run: versions count from 1, "
+                f"and a step is a plain function of one argument, the state: "
+                f"`@migrate_state({max(number, 1)})`, `@staticmethod`, `def step(state)`"
+            )
+        found[number] = step
     return found
+
+
+def _takes_the_state(step: Callable[[object], object]) -> bool:
+    if inspect.iscoroutinefunction(step) or inspect.isasyncgenfunction(step):
+        return False
+    try:
+        inspect.signature(step).bind(None)
+    except TypeError:
+        return False
+    return True
 
 
 def _unmarked(stored: object) -> tuple[int, object]:

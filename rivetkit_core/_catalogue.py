@@ -140,7 +140,7 @@ CATALOGUE: dict[str, ErrorSpec] = {
         "not_registered",
         500,
         True,
-        "No actor class is registered under the name {actor_name}",
+        "No actor class is registered under the name {actor_name}; there are {registered}",
     ),
     "actor.overloaded": ErrorSpec(
         "actor",
@@ -651,7 +651,7 @@ CATALOGUE: dict[str, ErrorSpec] = {
         "complete_not_configured",
         400,
         True,
-        "Message of queue `{name}` cannot be completed",
+        "Message of queue `{name}` cannot be completed: it was deleted when it was received",
     ),
     "queue.completion_waiter_conflict": ErrorSpec(
         "queue",
@@ -672,14 +672,14 @@ CATALOGUE: dict[str, ErrorSpec] = {
         "dead_letter_not_configured",
         400,
         True,
-        "Queue `{name}` has no dead letters",
+        "Queue `{name}` has no dead letters: declare it with retries= and dead_letter=",
     ),
     "queue.delay_not_configured": ErrorSpec(
         "queue",
         "delay_not_configured",
         400,
         True,
-        "Queue `{name}` delivers at once",
+        "Queue `{name}` delivers at once: to delay messages, declare it with delay=0.0",
     ),
     "queue.full": ErrorSpec(
         "queue",
@@ -749,7 +749,7 @@ CATALOGUE: dict[str, ErrorSpec] = {
         "retries_not_configured",
         400,
         True,
-        "Queue `{name}` does not retry",
+        "Queue `{name}` does not retry: declare it with retries=Retry()",
     ),
     "queue.timed_out": ErrorSpec(
         "queue",
@@ -854,7 +854,7 @@ CATALOGUE: dict[str, ErrorSpec] = {
         "invalid_timezone",
         400,
         True,
-        "Unknown time zone {timezone}",
+        "Unknown time zone {timezone}: names are like Europe/Berlin",
     ),
     "schedule.max_schedules_exceeded": ErrorSpec(
         "schedule",

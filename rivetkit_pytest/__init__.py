@@ -106,16 +106,14 @@ def pytest_runtest_makereport(
 @pytest.fixture
 def rivet_registry(request: pytest.FixtureRequest) -> Registry:
     """The actors of the test: override it, or mark tests with ``@pytest.mark.rivet(actors=[MyActor])``."""
-    from rivetkit import Registry
-
-    marker = request.node.get_closest_marker("rivet")
-    if marker is None or not marker.kwargs.get("actors"):
+    registry = _marked_registry(request)
+    if registry is None:
         pytest.fail(
             "which actors? Return your registry from a fixture named rivet_registry, or name the classes: "
             "@pytest.mark.rivet(actors=[MyActor])",
             pytrace=False,
         )
-    return Registry(*marker.kwargs["actors"], engine="embedded")
+    return registry
 
 
 @pytest.fixture(scope="session")
@@ -152,16 +150,37 @@ async def _rivet_on_anyio(
 
 
 def rivet_test(request: pytest.FixtureRequest, registry: Registry, host: str) -> RivetTest:
-    """A ``RivetTest`` as the command line and the test's marker want it."""
+    """A ``RivetTest`` as the command line and the test's marker, which goes before the fixture, want it."""
     from rivetkit.testing import RivetTest
 
     config = request.config
-    marker = request.node.get_closest_marker("rivet")
-    start = None if marker is None else marker.kwargs.get("start")
+    registry = _marked_registry(request) or registry
+    start = _marked(request).get("start")
     if start is not None and host != "memory":
         pytest.skip("time is real on an engine: a test cannot choose when it begins")
     max_wait = _option(config, "--rivet-max-wait", float)
     return RivetTest(registry, seed=config.stash[_SEED], start=start, host=host, max_wait=max_wait)
+
+
+def _marked_registry(request: pytest.FixtureRequest) -> Registry | None:
+    """The actors that the test's marker names."""
+    from rivetkit import Registry
+
+    actors = _marked(request).get("actors")
+    return Registry(*actors, engine="embedded") if actors else None
+
+
+def _marked(request: pytest.FixtureRequest) -> dict[str, Any]:
+    marker = request.node.get_closest_marker("rivet")
+    if marker is None:
+        return {}
+    listed = isinstance(marker.kwargs.get("actors", []), list | tuple)
+    if marker.args or not listed or not set(marker.kwargs) <= {"actors", "start"}:
+        pytest.fail(
+            "the marker rivet takes a list actors= and start=: @pytest.mark.rivet(actors=[MyActor])",
+            pytrace=False,
+        )
+    return marker.kwargs
 
 
 def _option(config: pytest.Config, name: str, kind: type[T]) -> T:

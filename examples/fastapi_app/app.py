@@ -1,4 +1,4 @@
-"""Actors beside ordinary routes: ``uvicorn examples.fastapi_app.app:app``.
+"""Actors beside ordinary routes: ``python -m examples.fastapi_app``, with ``rivetkit[fastapi]``.
 
 The registry lives as long as the application (``lifespan``), clients reach the actors below ``/rivet``,
 and the application's own routes call them through ``registry.client`` without a socket.

@@ -43,7 +43,7 @@ class RivetClock:
         amount = by if isinstance(by, timedelta) else timedelta(seconds=by)
         amount += timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days)
         if amount < timedelta(0):
-            raise ValueError(f"time only moves forward, not by {amount}")
+            raise ValueError(f"time only moves forward, not by {amount.total_seconds()} s")
         await self._world.advance(amount.total_seconds())
 
     async def advance_to(self, when: datetime) -> None:
@@ -58,4 +58,6 @@ class RivetClock:
         amount = when - self.now()
         if amount < timedelta(0) and not self._world.is_virtual:
             raise NotOnThisHost(f"time is real on an engine, and {when} has passed")
+        if amount < timedelta(0):
+            raise ValueError(f"time only moves forward: {when} has passed, it is {self.now()}")
         await self.advance(amount)

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from rivetkit._actor import Actor
 from rivetkit._registry import Registry
@@ -54,6 +54,8 @@ class RivetTest:
         max_wait: float = 10.0,
     ) -> None:
         self._registry = _registry_of(actors)
+        if start is not None and not isinstance(cast("object", start), datetime):
+            raise TypeError(f"start is a datetime(..., tzinfo=UTC), not {start!r}")
         if start is not None and start.tzinfo is None:
             raise ValueError("start needs a time zone: datetime(..., tzinfo=UTC)")
         self.seed = seed
@@ -135,6 +137,8 @@ class RivetTest:
             self._access.release()
 
     async def _find(self, handle: ActorHandle[Any]) -> str:
+        if not isinstance(cast("object", handle), ActorHandle):
+            raise TypeError(f"say which actor by its handle, rivet.client.get(Room, ...), not by {handle!r}")
         target = handle.target
         if isinstance(target, ByKey):
             target = replace(target, create=False)

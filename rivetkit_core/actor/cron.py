@@ -77,14 +77,19 @@ def next_tick(trigger: int, interval: int, now: int) -> int:
 def _walk(expression: str, wall: datetime) -> CronSim:
     fields = len(expression.split())
     if fields != _FIELDS:
-        raise error("schedule.invalid_cron_expression", reason=f"it has {fields} fields instead of {_FIELDS}")
+        raise error(
+            "schedule.invalid_cron_expression",
+            reason=f"{expression!r} has {fields} fields instead of {_FIELDS}",
+        )
     try:
         return CronSim(expression, wall)
     except CronSimError as reason:
-        raise error("schedule.invalid_cron_expression", reason=str(reason)) from reason
+        raise error("schedule.invalid_cron_expression", reason=f"{expression!r}: {reason}") from reason
 
 
-def _zone(name: str) -> ZoneInfo:
+def _zone(name: object) -> ZoneInfo:
+    if not isinstance(name, str):
+        raise error("schedule.invalid_timezone", timezone=repr(name))
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as reason:

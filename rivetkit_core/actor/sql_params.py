@@ -24,14 +24,16 @@ def bind(parsed: Parsed, params: SqlParams) -> SqlStatement:
     """
     if isinstance(params, Mapping):
         named = _by_slot(parsed, params)
-    elif isinstance(params, str | bytes | bytearray):
-        raise invalid("parameters", "they are a list, a tuple or a mapping, not one text")
-    else:
+    elif isinstance(cast("object", params), Sequence) and not isinstance(params, str | bytes | bytearray):
         named = _by_position(parsed, params)
+    else:
+        raise _unfit(
+            f"write them as a list, a tuple or a mapping, as in [value], not {type(params).__name__}"
+        )
     values = tuple(sql_value(name, value) for name, value in named)
     size = sum(map(_size, values))
     if size > MAX_BOUND:
-        raise invalid("parameters", f"they hold {size} bytes, and a statement takes {MAX_BOUND}")
+        raise _unfit(f"together they have {size} bytes, and a statement takes at most {MAX_BOUND}")
     return SqlStatement(parsed.sql, values)
 
 
@@ -53,12 +55,23 @@ def sql_value(name: str, value: object) -> SqlValue:
         case bytearray() | memoryview():
             return bytes(cast("bytes", value))
         case _:
-            raise invalid(name, f"SQLite has no type for {type(value).__name__}")
+            raise invalid(
+                name, f"SQLite has no type for {type(value).__name__}: make it text, bytes or a number"
+            )
 
 
 def invalid(name: str, reason: str) -> RivetError:
     """The refusal of a parameter."""
     return error("sqlite.invalid_bind_parameter", name=name, reason=reason)
+
+
+def _unfit(reason: str) -> RivetError:
+    return error(
+        "sqlite.invalid_bind_parameter",
+        message=f"The SQL parameters do not fit: {reason}",
+        name="parameters",
+        reason=reason,
+    )
 
 
 def _text(name: str, value: str) -> str:
@@ -71,7 +84,7 @@ def _text(name: str, value: str) -> str:
 
 def _by_position(parsed: Parsed, params: Sequence[object]) -> Iterator[tuple[str, object]]:
     if len(params) != len(parsed.slots):
-        raise invalid("parameters", f"the statement has {len(parsed.slots)}, and {len(params)} were given")
+        raise _unfit(f"the statement has {len(parsed.slots)} of them, and {len(params)} were given")
     return ((str(index), value) for index, value in enumerate(params, 1))
 
 

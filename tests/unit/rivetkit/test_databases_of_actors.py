@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -151,3 +152,49 @@ async def test_a_value_that_cannot_be_written_or_read_names_its_key() -> None:
             await ctx.kv.list()
         with pytest.raises(RivetError, match=r"kv\.invalid_value: .* json"):
             await ctx.kv.get(b"\xff", type="json")
+
+
+@pytest.mark.parametrize("params", ["text", b"bytes", 5, None, {1}])
+async def test_parameters_that_are_no_list_are_explained_without_showing_them(params: object) -> None:
+    async with inside() as ctx:
+        with pytest.raises(RivetError, match=r"as in \[value\], not (str|bytes|int|NoneType|set)$"):
+            await ctx.db.execute("SELECT ?", cast("Any", params))
+
+
+async def test_a_number_of_parameters_that_is_wrong_is_told() -> None:
+    async with inside() as ctx:
+        with pytest.raises(RivetError, match="has 2 of them, and 1 were given"):
+            await ctx.db.execute("SELECT ?, ?", [1])
+
+
+async def test_a_single_statement_is_no_batch_and_no_ladder() -> None:
+    async with inside() as ctx:
+        with pytest.raises(TypeError, match="execute_batch takes a list, not str"):
+            await ctx.db.execute_batch("SELECT 1")
+        with pytest.raises(TypeError, match="migrate takes a list, not str"):
+            await ctx.db.migrate("CREATE TABLE notes (text)")
+
+
+@pytest.mark.parametrize("step", [1, id])
+async def test_a_migration_that_cannot_be_awaited_is_explained(step: object) -> None:
+    async with inside() as ctx:
+        with pytest.raises(TypeError, match="a script or an `async def`"):
+            await ctx.db.migrate([cast("Any", step)])
+
+
+async def test_keys_and_types_that_are_none_are_refused() -> None:
+    async with inside() as ctx:
+        with pytest.raises(RivetError, match="a key is text or bytes, not int"):
+            await ctx.kv.put(cast("Any", 5), "x")
+        with pytest.raises(RivetError, match="several keys are a list"):
+            await ctx.kv.get_batch("abc")
+        with pytest.raises(TypeError, match="a mapping of keys to values, not list"):
+            await ctx.kv.put_batch(cast("Any", [("a", "b")]))
+        with pytest.raises(ValueError, match="type is 'text', 'bytes' or 'json', not 'str'"):
+            await ctx.kv.get("missing", type=cast("Any", "str"))
+
+
+async def test_work_that_was_not_called_is_refused() -> None:
+    async with inside() as ctx:
+        with pytest.raises(TypeError, match=r"call it, as in work\(\)"):
+            ctx.wait_until(cast("Any", inside))

@@ -180,3 +180,20 @@ def test_a_resource_is_an_async_generator() -> None:
 def test_an_old_option_is_taken_with_a_warning(option: str) -> None:
     with pytest.warns(DeprecationWarning, match=option):
         actor(**{option: 1.0})(Misnamed)  # pyright: ignore[reportArgumentType]  # by its name
+
+
+def test_a_resource_takes_nothing_but_its_actor() -> None:
+    async def pool(self: Actor, url: str) -> AsyncIterator[str]:
+        yield url
+
+    with pytest.raises(InvalidActor, match="pool takes more than self"):
+        resource(pool)  # pyright: ignore[reportArgumentType]  # what is tested
+
+
+def test_a_hook_that_yields_is_told_so() -> None:
+    class Yields(Actor):
+        async def run(self) -> AsyncIterator[int]:  # pyright: ignore[reportIncompatibleMethodOverride]  # what is tested
+            yield 1
+
+    with pytest.raises(InvalidActor, match="take the `yield` out"):
+        compile_actor(Yields)

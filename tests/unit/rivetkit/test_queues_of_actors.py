@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
@@ -27,6 +28,8 @@ from rivetkit import (
 )
 from rivetkit._compiler import compile_actor
 
+misuses: list[Callable[[Shop], Awaitable[object]]] = []
+
 
 class Order(BaseModel):
     id: str
@@ -39,6 +42,7 @@ class ShopContract(Contract):
 
 class Shop(Actor, ShopContract):
     notes = Queue[str]()
+    numbered = Queue[int](deduplicate=Deduplicate(by=cast("Any", abs)))
     kept = Queue[str](completable=True, name="keptNotes")
     dead = Queue[Order]()
     safe = Queue[Order](
@@ -46,6 +50,12 @@ class Shop(Actor, ShopContract):
         dead_letter=dead,
         deduplicate=Deduplicate(by=lambda order: order.id),
     )
+
+    @action
+    async def misuse(self) -> str:
+        with pytest.raises((TypeError, ValueError)) as refused:
+            await misuses.pop()(self)
+        return str(refused.value)
 
     @action
     async def forget_to_complete(self) -> None:
@@ -285,6 +295,11 @@ class Shared(Actor):
     two = Queue[int](retries=Retry(), dead_letter=dead)
 
 
+class Misfit(Actor):
+    dead = Queue[str]()
+    jobs = Queue[int](retries=Retry(), dead_letter=cast("Any", dead))
+
+
 class Reserved(Actor):
     can_publish: Any = Queue[int]()
 
@@ -293,15 +308,31 @@ class Backwards(Actor):
     jobs = Queue[int](delay=-1.0)
 
 
+class Timed(Actor):
+    jobs = Queue[int](delay=cast("Any", "1m"))
+
+
+class Counted(Actor):
+    jobs = Queue[int](retries=cast("Any", 3))
+
+
+class Switched(Actor):
+    jobs = Queue[int](deduplicate=cast("Any", True))
+
+
 @pytest.mark.parametrize(
     ("cls", "advice"),
     [
+        (Timed, "delay='1m'; it is a number of seconds"),
+        (Counted, r"write `retries=Retry\(attempts=3\)`"),
+        (Switched, "write `deduplicate=Deduplicate"),
         (Twice, "are called 'same'"),
         (Untyped, "with the type of its messages"),
         (Unmade, "with parentheses"),
         (Annotated, "annotated but never made"),
         (Unretried, "dead letters but no retries"),
         (Foreign, "declare it on Foreign"),
+        (Misfit, "declare both with the same type"),
         (Shared, "shares its dead letters"),
         (Reserved, "a name the runtime uses"),
         (Backwards, "at least 0"),
@@ -312,7 +343,10 @@ def test_a_mistaken_declaration_is_explained(cls: type[Actor], advice: str) -> N
         compile_actor(cls)
 
 
-@pytest.mark.parametrize("options", [{"attempts": 0}, {"delay": -1.0}, {"delay": 5.0, "max_delay": 1.0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"attempts": 0}, {"attempts": "3"}, {"delay": -1.0}, {"delay": "1"}, {"delay": 5.0, "max_delay": 1.0}],
+)
 def test_retries_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="attempts is at least 1"):
         Retry(**options)
@@ -321,3 +355,52 @@ def test_retries_that_make_no_sense_are_refused(options: dict[str, Any]) -> None
 def test_a_window_that_makes_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match="above 0 seconds"):
         Deduplicate[int](by=str, window=0)
+
+
+def test_a_key_is_made_by_a_function() -> None:
+    with pytest.raises(ValueError, match="and is no str"):
+        Deduplicate(by=cast("Any", "id"))
+
+
+async def test_a_key_that_is_no_text_is_refused(shop: ActorHandle[Shop]) -> None:
+    assert "is text, and int is none" in await misused(shop, lambda actor: actor.numbered.send(7))
+
+
+Misuse = Callable[[Shop], Awaitable[object]]
+
+
+SENSELESS: list[tuple[Misuse, str]] = [
+    (lambda shop: shop.notes.send("x", delay=-5.0), "at least 0, not -5.0"),
+    (lambda shop: shop.notes.send("x", delay=cast("Any", timedelta(1))), "a number of seconds"),
+    (lambda shop: shop.notes.next(timeout=-1.0), "timeout is a number of seconds"),
+    (lambda shop: shop.notes.next(timeout=cast("Any", "1")), "timeout is a number of seconds"),
+    (lambda shop: shop.ctx.queue.next(Shop.notes, timeout=-1.0), "timeout is a number of seconds"),
+    (lambda shop: shop.ctx.queue.wait_available(Shop.notes, timeout=-1.0), "timeout is a number"),
+    (lambda shop: shop.orders.send_and_wait(Order(id="1"), timeout=-1.0), "timeout is a number"),
+    (lambda shop: shop.notes.try_next_batch(cast("Any", "3")), "count is a whole number, not '3'"),
+    (lambda shop: shop.ctx.queue.try_next(cast("Any", "notes")), "by its class, as in Room.jobs"),
+]
+
+
+@pytest.mark.parametrize(("misuse", "advice"), SENSELESS)
+async def test_a_receive_that_makes_no_sense_is_refused(
+    shop: ActorHandle[Shop], misuse: Misuse, advice: str
+) -> None:
+    told = await misused(shop, misuse)
+    assert advice in told
+
+
+async def test_a_forgotten_reply_is_named(shop: ActorHandle[Shop]) -> None:
+    async def forgotten(actor: Shop) -> None:
+        await actor.orders.send(Order(id="1"))
+        job = await actor.orders.next()
+        assert job is not None
+        await cast("Any", job).complete()
+
+    assert "write `await job.complete(reply)`" in await misused(shop, forgotten)
+
+
+async def misused(shop: ActorHandle[Shop], misuse: Misuse) -> str:
+    """What a mistake inside of an action is told."""
+    misuses.append(misuse)
+    return await shop.call(Shop.misuse)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
-from typing import cast
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from rivetkit import ActionRef, Actor, Client, ValidationError, action
+from rivetkit import ActionRef, Actor, Client, Retries, Retry, Schedule, ValidationError, action
 from rivetkit._compiler import compile_actor
 from rivetkit._hosting import local_client
+from rivetkit._planning import milliseconds, timestamp
 from rivetkit_core.entropy import SeededEntropy
 from rivetkit_core.errors import RivetError
 from rivetkit_core.host.embedded.host import EmbeddedHost
@@ -200,3 +201,27 @@ async def test_a_time_that_no_calendar_has_is_refused(client: Client, seconds: f
     with pytest.raises(RivetError) as refused:
         await client.get_or_create(Room, "a").call(Room.plan_never, seconds)
     assert refused.value.code == "invalid_time"
+
+
+@pytest.mark.parametrize("when", ["2040-01-01", date(2040, 1, 1), 4_102_444_800_000.0])
+def test_what_is_no_moment_is_refused(when: object) -> None:
+    with pytest.raises(
+        RivetError, match="neither an aware datetime" if not isinstance(when, float) else "not milliseconds"
+    ):
+        timestamp(cast("Any", when))
+
+
+def test_what_is_no_duration_is_refused() -> None:
+    with pytest.raises(RivetError, match="'5m' is no number of seconds"):
+        milliseconds(cast("Any", "5m"))
+
+
+@pytest.mark.parametrize("options", [{"times": -1}, {"times": "3"}, {"times": 1, "delay": -1.0}])
+def test_retries_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="times is at least 0"):
+        Retries(**options)
+
+
+def test_retries_of_a_queue_are_none_of_a_schedule() -> None:
+    with pytest.raises(TypeError, match=r"Retries\(times=3\), not Retry\("):
+        Schedule(cast("Any", None)).with_options(retries=cast("Any", Retry()))

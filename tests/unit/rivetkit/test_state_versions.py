@@ -200,6 +200,44 @@ class NoNumber(BaseModel):
     state_version: ClassVar[str] = "2"
 
 
+class WithSelf(BaseModel):
+    state_version: ClassVar[int] = 2
+
+    @migrate_state(1)
+    def step(self, state: object) -> object:
+        return state
+
+
+class Awaits(BaseModel):
+    state_version: ClassVar[int] = 2
+
+    @migrate_state(1)
+    @staticmethod
+    async def step(state: object) -> object:
+        return state
+
+
+class FromNothing(BaseModel):
+    state_version: ClassVar[int] = 1
+
+    @migrate_state(0)
+    @staticmethod
+    def step(state: object) -> object:
+        return state
+
+
+class WithSelfActor(Actor):
+    state: WithSelf
+
+
+class AwaitsActor(Actor):
+    state: Awaits
+
+
+class FromNothingActor(Actor):
+    state: FromNothing
+
+
 class UnversionedActor(Actor):
     state: Unversioned
 
@@ -227,6 +265,9 @@ class NoNumberActor(Actor):
         (WithGapActor, r"write a function with `@migrate_state\(2\)`"),
         (TwiceActor, "two steps from version 1: keep one"),
         (BeyondActor, "set `state_version` to 3, or remove the step"),
+        (WithSelfActor, "a plain function of one argument"),
+        (AwaitsActor, "a plain function of one argument"),
+        (FromNothingActor, "versions count from 1"),
         (NoNumberActor, "does not say which version"),
     ],
 )

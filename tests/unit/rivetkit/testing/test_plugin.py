@@ -121,6 +121,31 @@ def test_without_actors_the_error_says_what_to_write(project: pytest.Pytester) -
     result.stdout.fnmatch_lines(["*fixture named rivet_registry*@pytest.mark.rivet*"])
 
 
+def test_a_marker_goes_before_the_fixture_of_the_project(project: pytest.Pytester) -> None:
+    project.makeconftest(
+        """
+        import pytest
+        from rivetkit import Actor, Registry
+
+        class Other(Actor): ...
+
+        @pytest.fixture
+        def rivet_registry():
+            return Registry(Other)
+        """
+    )
+    project.makepyfile(TEST)
+    run(project).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("given", ["[Counter]", "actor=[Counter]", "actors=Counter"])
+def test_a_marker_that_names_actors_in_another_way_is_refused(project: pytest.Pytester, given: str) -> None:
+    project.makepyfile(TEST.replace("actors=[Counter]", given))
+    result = run(project)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*the marker rivet takes a list actors= and start=*"])
+
+
 def test_a_test_may_begin_at_a_moment_of_its_choice(project: pytest.Pytester) -> None:
     project.makepyfile(
         """

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any, cast
 
 import pytest
 
@@ -256,6 +257,8 @@ async def test_time_goes_forward_only() -> None:
             await rivet.clock.advance(timedelta(seconds=-1))
         with pytest.raises(ValueError, match="time zone"):
             await rivet.clock.advance_to(datetime(2040, 1, 1))
+        with pytest.raises(ValueError, match=r"2000-01-01 .* has passed, it is 20"):
+            await rivet.clock.advance_to(datetime(2000, 1, 1, tzinfo=UTC))
 
 
 def test_mistakes_in_making_one_are_explained() -> None:
@@ -263,6 +266,8 @@ def test_mistakes_in_making_one_are_explained() -> None:
         RivetTest()
     with pytest.raises(ValueError, match="time zone"):
         RivetTest(Diary, start=datetime(2026, 1, 1))
+    with pytest.raises(TypeError, match="start is a datetime"):
+        RivetTest(Diary, start=cast("Any", "2026-01-01"))
     with pytest.raises(ValueError, match='"memory", "engine"'):
         RivetTest(Diary, host="moon")
     with pytest.raises(NotOnThisHost, match="time is real"):
