@@ -189,7 +189,7 @@ class RawClient:
         """Call an action; its output. Like every client it asks again while an actor is between two lives."""
         answer = await self.post(target, name, *args, encoding=encoding, version=version, headers=headers)
         missing = self._misses and target.params.get("rvt-method") == "getOrCreate"
-        while answer.status_code != 200 and _passes(answer, missing=missing):
+        while answer.status_code != 200 and between_lives(answer, missing=missing):
             answer = await self.post(target, name, *args, encoding=encoding, version=version, headers=headers)
         assert answer.status_code == 200, answer.text
         return cbor.decode(Codec(encoding, version).decode_action_response(answer.content))
@@ -241,7 +241,7 @@ class RawClient:
         The engine makes an actor before it looks whether its key is free.
         """
         answer = await self.manage(method, path, body)
-        while answer.status_code != 200 and _passes(answer):
+        while answer.status_code != 200 and between_lives(answer):
             answer = await self.manage(method, path, body)
         return answer
 
@@ -264,12 +264,13 @@ def error_of(answer: httpx.Response) -> str:
     return f"{body['group']}.{body['code']}"
 
 
-def _passes(answer: httpx.Response, *, missing: bool = False) -> bool:
+def between_lives(answer: httpx.Response, *, missing: bool = False) -> bool:
+    """Whether a call failed only because its actor is between two lives, and did not run."""
     if answer.headers["content-type"] != "application/json":
         return False
     group, _, code = error_of(answer).partition(".")
-    between_lives = code.startswith(("destroyed_", "destroying", "stopping"))
-    return group == "actor" and (between_lives or (missing and code == "not_found"))
+    ending = code.startswith(("destroyed_", "destroying", "stopping"))
+    return group == "actor" and (ending or (missing and code == "not_found"))
 
 
 def gateway_error(answer: httpx.Response) -> tuple[int, str]:

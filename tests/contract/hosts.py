@@ -30,12 +30,15 @@ class Differences:
             actor answer.
         start_failure_is_a_message: Whether a websocket is told why its actor could not start before it is
             closed. On the engine the host speaks, which can say more than a close frame.
+        unclear: The identity with which a call may fail that crosses the end of an actor: whether it ran is
+            not known. The engine says so now and then, in place of the answer.
     """
 
     malformed_id: tuple[int, str]
     no_route: str
     call_during_destroy: tuple[int, str]
     start_failure_is_a_message: bool
+    unclear: str | None = None
 
 
 DIFFERENCES: Mapping[type[Serving], Differences] = {
@@ -50,6 +53,7 @@ DIFFERENCES: Mapping[type[Serving], Differences] = {
         no_route="guard.websocket_not_supported",
         call_during_destroy=(503, "actor.destroying"),
         start_failure_is_a_message=True,
+        unclear="guard.actor_stopped_while_waiting",
     ),
 }
 

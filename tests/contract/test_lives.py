@@ -8,8 +8,8 @@ from typing import cast
 import pytest
 
 from tests.contract.actors import Probe
-from tests.contract.client import RawClient, by_id, by_key, error_of
-from tests.contract.hosts import also_in_tables
+from tests.contract.client import RawClient, between_lives, by_id, by_key, error_of
+from tests.contract.hosts import Differences, also_in_tables
 from tests.contract.life_actors import bells
 from tests.contract.serving import Serving
 from tests.contract.test_queues import post
@@ -157,20 +157,34 @@ async def test_what_a_destroyed_actor_kept_is_gone_after_a_restart(host: Serving
 # --- requests around the end --------------------------------------------------------------------------
 
 
-async def test_calls_without_end_are_all_answered_over_many_lives(client: RawClient, probe: Probe) -> None:
+async def test_calls_without_end_are_all_answered_over_many_lives(
+    client: RawClient, probe: Probe, differences: Differences
+) -> None:
     """Whatever phase a call meets the actor in, it is answered: by this life or by the next."""
     target = by_key("wakeful", "a")
-    answers = 0
+    answers = unclear = 0
+
+    async def call(name: str) -> bool:
+        answer = await client.post(target, name)
+        while answer.status_code != 200:
+            if error_of(answer) == differences.unclear:
+                return False
+            assert between_lives(answer, missing=differences.unclear is not None), answer.text
+            answer = await client.post(target, name)
+        return True
 
     async def call_on() -> None:
-        nonlocal answers
+        nonlocal answers, unclear
         while len(probe.slept) < 5:
-            await client.call(target, "increment")
-            answers += 1
+            if await call("increment"):
+                answers += 1
+            else:
+                unclear += 1
 
     async with asyncio.TaskGroup() as group:
         for _ in range(4):
             group.create_task(call_on())
         while len(probe.slept) < 5:
-            await client.call(target, "nap")
-    assert await client.call(target, "increment") == answers + 1
+            await call("nap")
+    total = cast("int", await client.call(target, "increment")) - 1
+    assert answers <= total <= answers + unclear
