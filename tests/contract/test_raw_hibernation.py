@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 
 from tests.contract.actors import Probe
 from tests.contract.client import RawClient, RawSocket, by_key
+from tests.contract.test_hibernation import put_to_sleep
 
 PARLOUR = by_key("parlour", "a")
 
@@ -25,8 +26,7 @@ async def test_a_websocket_outlives_sleep_with_its_connection(client: RawClient,
     async with entered(client) as raw:
         assert await raw.receive_frame() == "welcome"
         first = await said(raw, "one")
-        await client.call(PARLOUR, "nap")
-        await probe.asleep.wait()
+        await put_to_sleep(client, probe, "parlour")
         second = await said(raw, "two")
         assert first[0] == "one"
         assert second == ["two", first[1], "Ada", 2, 2, "yes"]
@@ -38,9 +38,7 @@ async def test_a_message_to_a_sleeping_actor_wakes_it(client: RawClient, probe: 
     async with entered(client) as raw:
         await raw.receive_frame()
         for life in range(2, 5):
-            probe.asleep.clear()
-            await client.call(PARLOUR, "nap")
-            await probe.asleep.wait()
+            await put_to_sleep(client, probe, "parlour")
             assert (await said(raw, "hello"))[4] == life
 
 
@@ -62,8 +60,7 @@ async def test_a_client_that_leaves_a_sleeping_actor_is_missed(client: RawClient
     async with entered(client) as raw:
         await raw.receive_frame()
         await said(raw, "one")
-        await client.call(PARLOUR, "nap")
-        await probe.asleep.wait()
+        await put_to_sleep(client, probe, "parlour")
     while "left after 1" not in str(await client.call(PARLOUR, "log")):  # whichever life it is that is told
         pass
 
